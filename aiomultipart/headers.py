@@ -1,0 +1,449 @@
+"""The grammar of header fields: field blocks, media types, Content-Disposition, extended values, charsets.
+
+Rules of this module:
+
+* Everything works on ``str``; the wire's bytes become ``str`` once, in :func:`decode_field_block`.
+* A regex stands beside the rule it came from and cannot backtrack: its repetitions are possessive, so that reading is
+  linear in the input.
+* A header either has one meaning under the policy in force, or is a :exc:`ParseError` that names the field. What a
+  policy forgives is returned as a defect, a short word that the parser gives a place to.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from encodings.aliases import aliases
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from .exceptions import LimitExceeded, ParseError
+from .limits import Limits, Policy
+
+__all__ = (
+    "BadContentDispositionHeader",
+    "BadContentDispositionParam",
+    "Disposition",
+    "MediaType",
+    "check_boundary",
+    "content_disposition_filename",
+    "decode_field_block",
+    "lookup_charset",
+    "parse_boundary",
+    "parse_content_disposition",
+    "parse_content_length",
+    "parse_disposition",
+    "parse_field_block",
+    "parse_media_type",
+)
+
+# RFC 9110 section 5.6.2:  token = 1*tchar
+TCHAR = r"!#$%&'*+\-.^_`|~0-9A-Za-z"
+TOKEN = rf"[{TCHAR}]++"
+
+# RFC 9112 section 5 and RFC 5322 section 2.2:  field-line = field-name ":" OWS field-value OWS
+# The value is any text without control characters; TAB is white space, bytes from 128 up are obs-text.
+_FIELD_LINE = re.compile(rf"({TOKEN}):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)", re.ASCII).fullmatch
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
+
+# RFC 9110 section 8.3.1:  media-type = type "/" subtype parameters
+_MEDIA_TYPE = re.compile(rf"[ \t]*+({TOKEN})/({TOKEN})", re.ASCII).match
+# RFC 2183 section 2:  disposition-type = token
+_DISPOSITION_TYPE = re.compile(rf"[ \t]*+({TOKEN})", re.ASCII).match
+# RFC 9110 section 5.6.6:  parameters = *( OWS ";" OWS [ parameter ] ),  parameter = token "=" ( token / quoted-string )
+# Wider than that in two groups, for the policies to judge: white space around "=" (groups 2 and 3) and an unquoted
+# value with characters that no token has (group 5).
+_PARAMETER = re.compile(
+    rf'[ \t]*+;[ \t]*+(?:({TOKEN})([ \t]*+)=([ \t]*+)(?:"((?:[^"\\]|\\.)*+)"|([^\s;"]++)))?+', re.ASCII
+).match
+_IS_TOKEN = re.compile(TOKEN, re.ASCII).fullmatch
+
+# RFC 9110 section 5.6.4:  quoted-pair = "\" ( HTAB / SP / VCHAR / obs-text )
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+# In form-data "\" stays before what a path would have there, so that C:\dir\file keeps its characters.
+_FORM_QUOTED_PAIR = re.compile(r"\\([^0-9A-Za-z._\-\\])", re.ASCII | re.DOTALL)
+
+# RFC 8187 section 3.2.1:  ext-value = charset "'" [ language ] "'" value-chars
+_EXT_VALUE = re.compile(rf"({TOKEN.replace(chr(39), '')})'([A-Za-z0-9\-]*+)'(.*+)", re.ASCII | re.DOTALL).fullmatch
+_VALUE_CHARS = re.compile(r"(?:%[0-9A-Fa-f]{2}|[!#$&+\-.^_`|~0-9A-Za-z])*+", re.ASCII).fullmatch
+# RFC 2231 section 3:  attribute "*" section [ "*" ]
+_CONTINUATION = re.compile(r"([^*]++)\*(0|[1-9][0-9]{0,2})(\*?)", re.ASCII).fullmatch
+
+# RFC 2046 section 5.1.1:  bchars; a space may not come last
+_BCHARS = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]*+", re.ASCII).fullmatch
+_PRINTABLE = re.compile(r"[\x20-\x7e]*+", re.ASCII).fullmatch
+
+
+class MediaType(NamedTuple):
+    """A parsed Content-Type."""
+
+    type: str
+    """In lower case, as ``subtype``."""
+    subtype: str
+    parameters: dict[str, str]
+    """Values by parameter name in lower case, quoted-pairs undone."""
+
+
+class Disposition(NamedTuple):
+    """A parsed Content-Disposition (RFC 2183, 6266, 7578)."""
+
+    type: str
+    """In lower case."""
+    parameters: dict[str, str]
+    """Values by parameter name in lower case, decoded; ``filename*`` and its like are under the plain name."""
+    defects: tuple[str, ...]
+
+
+class _Parameter(NamedTuple):
+    name: str
+    value: str
+    quoted: bool
+    spaced: bool
+
+
+def decode_field_block(block: bytes) -> str:
+    """The text of a field block: UTF-8, or for each line that is not, ISO-8859-1."""
+    try:
+        return block.decode()
+    except UnicodeDecodeError:
+        return "\r\n".join(map(_decode_line, block.split(b"\r\n")))
+
+
+def _decode_line(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
+
+
+def parse_field_block(text: str, *, policy: Policy) -> list[tuple[str, str]]:
+    """Split a field block, without its blank line, into (field name, field value) pairs, in order.
+
+    Folded lines (RFC 5322 section 2.2.3) are joined with one space, and refused under STRICT.
+
+    :raises ParseError: a line is no header field; a control character, a bare CR or LF stands in it; a name is
+        followed by white space; the first line begins with white space.
+    """
+    fields: list[tuple[str, str]] = []
+    folds: dict[int, list[str]] = {}
+    if not text:
+        return fields
+    for line in text.split("\r\n"):
+        match = _FIELD_LINE(line)
+        if match is not None:
+            name, value = match.groups()
+            fields.append((name, value.rstrip(" \t")))
+        elif line[:1] in (" ", "\t") and fields and policy is not Policy.STRICT and not _CONTROL(line):
+            folds.setdefault(len(fields) - 1, []).append(line.strip(" \t"))
+        else:
+            raise ParseError(_what_is_wrong(line, first=not fields))
+    for index, lines in folds.items():
+        name, value = fields[index]
+        fields[index] = (name, " ".join((value, *lines)).strip())
+    return fields
+
+
+def _what_is_wrong(line: str, *, first: bool) -> str:
+    shown = repr(line if len(line) <= 60 else f"{line[:57]}...")
+    control = _CONTROL(line)
+    if control is not None:
+        return f"control character {control[0]!r} in header line {shown}"
+    if line[:1] in (" ", "\t"):
+        return f"{'first header line begins with white space' if first else 'folded header line'}: {shown}"
+    if ":" not in line:
+        return f"header line without a colon: {shown}"
+    name = line.partition(":")[0]
+    if name.rstrip(" \t") != name:
+        return f"white space before the colon of header line {shown}"
+    return f"header field name {name[:60]!r} is no token"
+
+
+def _parse_parameters(text: str, position: int, field: str, *, policy: Policy, limits: Limits) -> list[_Parameter]:
+    """The parameters from ``position`` to the end of a field value, quoted-pairs still in place.
+
+    :raises ParseError: the text does not fit the grammar under ``policy``.
+    :raises LimitExceeded: ``max_parameters``.
+    """
+    parameters: list[_Parameter] = []
+    text = text.rstrip(" \t")
+    most = limits.max_parameters
+    while position < len(text):
+        match = _PARAMETER(text, position)
+        if match is None or match.end() == position:
+            raise ParseError(f"{field}: cannot read its parameters from {text[position : position + 40]!r} on")
+        if match.end() < len(text) and text[match.end()] not in "; \t":
+            raise ParseError(f"{field}: cannot read its parameters from {text[position : position + 40]!r} on")
+        position = match.end()
+        name, before, after, quoted, bare = match.groups()
+        if name is None:
+            continue
+        if most is not None and len(parameters) >= most:
+            raise LimitExceeded(f"{field} has more than {most} parameters", limit="max_parameters", value=most)
+        spaced = bool(before or after)
+        if spaced and policy is not Policy.LENIENT:
+            raise ParseError(f"{field}: white space around the '=' of parameter {name!r}")
+        if bare is not None and policy is Policy.STRICT and not _IS_TOKEN(bare):
+            raise ParseError(f"{field}: unquoted value of parameter {name!r} is no token")
+        parameters.append(_Parameter(name.lower(), bare if quoted is None else quoted, quoted is not None, spaced))
+    return parameters
+
+
+def _unescape(parameter: _Parameter) -> str:
+    if parameter.quoted and "\\" in parameter.value:
+        return _QUOTED_PAIR.sub(r"\1", parameter.value)
+    return parameter.value
+
+
+def _unescape_form(parameter: _Parameter) -> str:
+    """RFC 7578 section 4.2 as browsers write it (WHATWG): %22 is a quote, a quoted-pair what aiohttp and curl make."""
+    value = parameter.value
+    if parameter.quoted:
+        if "\\" in value:
+            value = _FORM_QUOTED_PAIR.sub(r"\1", value)
+        if "%22" in value:
+            value = value.replace("%22", '"')
+    return value
+
+
+def parse_media_type(
+    value: str, *, policy: Policy = Policy.STANDARD, limits: Limits | None = None, field: str = "Content-Type"
+) -> MediaType:
+    """Parse a Content-Type (RFC 9110 section 8.3.1).
+
+    :raises ParseError: the value does not fit the grammar, or a parameter is there twice.
+    :raises LimitExceeded: ``max_parameters``.
+    """
+    match = _MEDIA_TYPE(value)
+    if match is None:
+        raise ParseError(f"{field}: {value[:60]!r} is no media type")
+    parameters: dict[str, str] = {}
+    for parameter in _parse_parameters(value, match.end(), field, policy=policy, limits=limits or Limits()):
+        if parameter.name in parameters:
+            raise ParseError(f"{field}: parameter {parameter.name!r} is there twice")
+        if parameter.name == "boundary" and not parameter.quoted and "," in parameter.value:
+            # Two header fields joined into one look like this.
+            raise ParseError(f"{field}: unquoted comma in the boundary parameter")
+        parameters[parameter.name] = _unescape(parameter)
+    return MediaType(match[1].lower(), match[2].lower(), parameters)
+
+
+def parse_boundary(media_type: MediaType, *, policy: Policy, limits: Limits, field: str = "Content-Type") -> str:
+    """The boundary parameter of a multipart media type, checked (RFC 2046 section 5.1.1).
+
+    :raises ParseError: it is missing, or is no boundary under ``policy``.
+    :raises LimitExceeded: ``max_boundary_length``.
+    """
+    parameters = media_type.parameters
+    for name in parameters:
+        if name.startswith("boundary*"):
+            raise ParseError(f"{field}: extended parameter {name!r} in place of a boundary")
+    if "boundary" not in parameters:
+        raise ParseError(f"{field}: {media_type.type}/{media_type.subtype} without a boundary parameter")
+    boundary = parameters["boundary"]
+    check_boundary(boundary, policy=policy, limits=limits, field=field)
+    return boundary
+
+
+def check_boundary(boundary: str, *, policy: Policy, limits: Limits, field: str = "boundary") -> None:
+    """Raise unless ``boundary`` can delimit parts under ``policy``.
+
+    :raises ParseError: it is empty, holds a control or non-ASCII character, ends in white space (which would be read as
+        transport padding); under STRICT, holds what RFC 2046 does not allow.
+    :raises LimitExceeded: ``max_boundary_length``.
+    """
+    if not boundary:
+        raise ParseError(f"{field}: empty boundary")
+    most = limits.max_boundary_length
+    if most is not None and len(boundary) > most:
+        raise LimitExceeded(
+            f"{field}: boundary of {len(boundary)} characters, over {most}", limit="max_boundary_length", value=most
+        )
+    if not _PRINTABLE(boundary) or boundary[-1] == " " or (policy is Policy.STRICT and not _BCHARS(boundary)):
+        raise ParseError(f"{field}: boundary {boundary!r} holds a character that no boundary has")
+
+
+_LENGTH_DIGITS = 18  # below 2**63
+
+
+def parse_content_length(value: str) -> int:
+    """A Content-Length: ASCII digits, nothing else (RFC 9110 section 8.6).
+
+    :raises ParseError: anything else, or more than 18 digits.
+    """
+    if not (value.isascii() and value.isdigit() and len(value) <= _LENGTH_DIGITS):
+        raise ParseError(f"Content-Length: {value[:40]!r} is no length")
+    return int(value)
+
+
+def parse_disposition(value: str, *, form_data: bool, policy: Policy, limits: Limits) -> Disposition:
+    """Parse a part's Content-Disposition: by RFC 7578 in form-data, by RFC 6266, 8187 and 2231 elsewhere.
+
+    :raises ParseError: the value does not fit the grammar, a parameter is there twice, or, where the policy says so,
+        an extended parameter stands in form-data.
+    :raises LimitExceeded: ``max_parameters``.
+    """
+    field = "Content-Disposition"
+    match = _DISPOSITION_TYPE(value)
+    if match is None:
+        raise ParseError(f"{field}: {value[:60]!r} does not begin with a disposition type")
+    plain: dict[str, str] = {}
+    extended: dict[str, str] = {}
+    sections: dict[str, dict[int, tuple[str, bool]]] = {}
+    defects: list[str] = []
+    seen: set[str] = set()
+    for parameter in _parse_parameters(value, match.end(), field, policy=policy, limits=limits):
+        name = parameter.name
+        if name in seen:
+            raise ParseError(f"{field}: parameter {name!r} is there twice")
+        seen.add(name)
+        if "*" not in name:
+            plain[name] = (_unescape_form if form_data else _unescape)(parameter)
+            continue
+        if form_data and policy is Policy.STRICT:
+            raise ParseError(f"{field}: extended parameter {name!r} in form-data (RFC 7578 section 4.2)")
+        continuation = _CONTINUATION(name)
+        if continuation is not None:
+            if form_data and policy is not Policy.LENIENT:
+                raise ParseError(f"{field}: continued parameter {name!r} in form-data")
+            section = int(continuation[2])
+            of_name = sections.setdefault(continuation[1], {})
+            if section in of_name:
+                raise ParseError(f"{field}: section {section} of parameter {continuation[1]!r} is there twice")
+            of_name[section] = (_unescape(parameter), bool(continuation[3]))
+        elif name.endswith("*") and name.count("*") == 1:
+            try:
+                extended[name[:-1]] = _decode_ext_value(parameter, form_data=form_data)
+            except ParseError:
+                if form_data and name[:-1] not in plain:
+                    raise
+                defects.append("bad-extended-parameter")
+    for name, of_name in sections.items():
+        joined = _join_sections(of_name)
+        if joined is None:
+            defects.append("bad-continued-parameter")
+        else:
+            extended.setdefault(name, joined)
+    for name in extended.keys() & plain.keys():
+        if form_data:
+            defects.append("extended-parameter-beside-plain")
+            del extended[name]
+    return Disposition(match[1].lower(), plain | extended, tuple(defects))
+
+
+def _decode_ext_value(parameter: _Parameter, *, form_data: bool) -> str:
+    """RFC 8187 section 3.2; quotes around the whole, which some senders add, are let pass."""
+    match = _EXT_VALUE(parameter.value)
+    if match is None or not _VALUE_CHARS(match[3]):
+        raise ParseError(f"Content-Disposition: {parameter.name!r} is no extended value (RFC 8187)")
+    return _decode_percent(match[1], match[3], parameter.name, form_data=form_data)
+
+
+def _decode_percent(label: str, value: str, name: str, *, form_data: bool = False) -> str:
+    charset = lookup_charset(label)
+    if charset is None or (form_data and charset not in ("utf_8", "latin_1")):
+        raise ParseError(f"Content-Disposition: charset {label!r} of parameter {name!r} is not supported")
+    try:
+        return unquote_to_bytes(value).decode(charset)
+    except UnicodeDecodeError as exc:
+        raise ParseError(f"Content-Disposition: parameter {name!r} is not in charset {label!r}") from exc
+
+
+def _join_sections(sections: dict[int, tuple[str, bool]]) -> str | None:
+    """Join a continued parameter (RFC 2231 section 4.1); None where a section is missing or does not decode."""
+    if set(sections) != set(range(len(sections))):
+        return None
+    label = "utf-8"
+    first, encoded = sections[0]
+    if encoded:
+        match = _EXT_VALUE(first)
+        if match is None:
+            return None
+        label, _, rest = match.groups()
+        sections = {**sections, 0: (rest, True)}
+    # A character may be cut between two sections, so bytes are joined before they are decoded.
+    text = "".join(
+        value if encoded else value.replace("%", "%25") for _, (value, encoded) in sorted(sections.items())
+    )
+    try:
+        return _decode_percent(label, text, "")
+    except ParseError:
+        return None
+
+
+# Charsets that a message may name. Left out are codecs that are no charset of text (base64, rot13), that are slow or
+# surprising on hostile input (idna, punycode, unicode_escape, utf-7), and Python's own.
+_CHARSETS = frozenset(
+    """ascii utf_8 utf_8_sig utf_16 utf_16_be utf_16_le utf_32 utf_32_be utf_32_le latin_1 iso8859_1 iso8859_2
+    iso8859_3 iso8859_4 iso8859_5 iso8859_6 iso8859_7 iso8859_8 iso8859_9 iso8859_10 iso8859_11 iso8859_13 iso8859_14
+    iso8859_15 iso8859_16 cp437 cp850 cp852 cp855 cp858 cp866 cp874 cp932 cp949 cp950 cp1250 cp1251 cp1252 cp1253
+    cp1254 cp1255 cp1256 cp1257 cp1258 koi8_r koi8_u koi8_t kz1048 mac_cyrillic mac_roman tis_620 shift_jis
+    shift_jis_2004 euc_jp euc_jis_2004 iso2022_jp iso2022_kr euc_kr johab gb2312 gbk gb18030 hz big5
+    big5hkscs""".split()
+)
+
+
+def lookup_charset(label: str) -> str | None:
+    """Python's name for a charset label of a message (IANA names and aliases), or None when it is not on our list."""
+    name = label.strip().lower().replace("-", "_")
+    name = aliases.get(name.replace(".", "_"), name)
+    return name if name in _CHARSETS else None
+
+
+class BadContentDispositionHeader(RuntimeWarning):
+    """A Content-Disposition could not be parsed; the name is aiohttp's."""
+
+
+class BadContentDispositionParam(RuntimeWarning):
+    """A parameter of a Content-Disposition could not be parsed; the name is aiohttp's."""
+
+
+def parse_content_disposition(header: str | None) -> tuple[str | None, dict[str, str]]:
+    """Parse a Content-Disposition as aiohttp does: for bad input it warns and gives ``(None, {})``.
+
+    :param header: the field value; None or empty gives ``(None, {})``.
+    :return: disposition type in lower case, and values by parameter name in lower case. An extended parameter is
+        decoded and stays under its own name (``filename*``); the sections of a continued one are left as they are,
+        for :func:`content_disposition_filename` to join.
+    """
+    if not header:
+        return None, {}
+    limits = Limits(max_parameters=None)
+    try:
+        match = _DISPOSITION_TYPE(header)
+        if match is None:
+            raise ParseError("no disposition type")
+        found = _parse_parameters(header, match.end(), "Content-Disposition", policy=Policy.LENIENT, limits=limits)
+    except ParseError:
+        warnings.warn(BadContentDispositionHeader(header), stacklevel=2)
+        return None, {}
+    parameters: dict[str, str] = {}
+    for parameter in found:
+        name = parameter.name
+        if name in parameters:
+            warnings.warn(BadContentDispositionHeader(header), stacklevel=2)
+            return None, {}
+        if name.endswith("*") and not _CONTINUATION(name):
+            try:
+                parameters[name] = _decode_ext_value(parameter, form_data=False)
+            except ParseError:
+                warnings.warn(BadContentDispositionParam(header), stacklevel=2)
+        else:
+            parameters[name] = _unescape_form(parameter)
+    return match[1].lower(), parameters
+
+
+def content_disposition_filename(params: Mapping[str, str], name: str = "filename") -> str | None:
+    """The file name among the parameters that :func:`parse_content_disposition` gave, or None.
+
+    :param name: the parameter looked for, without ``*``. The extended form wins, then the plain one, then sections.
+    """
+    for key in (f"{name}*", name):
+        if key in params:
+            return params[key]
+    sections: dict[int, tuple[str, bool]] = {}
+    for key, value in params.items():
+        match = _CONTINUATION(key)
+        if match is not None and match[1] == name:
+            sections[int(match[2])] = (value, bool(match[3]))
+    return _join_sections(sections) if sections else None

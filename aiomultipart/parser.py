@@ -1,0 +1,747 @@
+r"""The sans-IO core: bytes in, events out (RFC 2046 section 5.1.1).
+
+States, what ends each, and what comes next::
+
+    PREAMBLE        a delimiter                -> DELIMITER_LINE
+    DELIMITER_LINE  CRLF                       -> HEADERS
+                    "--" and CRLF or the end   -> EPILOGUE
+                    anything else: it was data -> the state before
+    HEADERS         a blank line               -> BODY, or COUNTED_BODY where a Content-Length counts
+                    an adjacent delimiter line -> HEADERS or EPILOGUE (no part)
+    BODY            a delimiter                -> DELIMITER_LINE
+    COUNTED_BODY    as many bytes as announced -> COUNTED_END
+                    a delimiter line           -> FAILED (it came too early)
+    COUNTED_END     a delimiter                -> DELIMITER_LINE
+                    anything else              -> FAILED
+    EPILOGUE        close()                    -> CLOSED
+    any             bad input                  -> FAILED
+
+How it works:
+
+* A delimiter is CRLF, two dashes and the boundary. The CRLF may be shared: the start of the input counts as one, and so
+  does the blank line, so that ``--b`` right after it ends an empty part.
+* Only a CR can begin a delimiter and there is no second one in it. So at most one proper prefix of the delimiter can
+  stand at the end of a chunk, it is remembered as a number (``_matched``), and nothing is searched or joined again
+  when the next chunk comes.
+* A chunk without a delimiter is handed on as the object that came in.
+* Parts that lie whole in one chunk go through one loop, :meth:`PushMultipartParser._parts`; every detour (a cut, a long
+  or odd header block, transport padding, a Content-Length that is not met exactly) leaves it for the step of its state.
+* What comes out never depends on how the input was cut: each limit has one byte at which it is passed.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NoReturn, Self, TypedDict
+
+from .events import END, PART_END, Defect, Event, PartBegin
+from .exceptions import IncompleteBody, LimitExceeded, MultipartError, ParseError, StateError
+from .headers import check_boundary, parse_boundary, parse_media_type
+from .limits import Limits, Policy
+
+__all__ = ("PushMultipartParser",)
+
+CRLF = b"\r\n"
+BLANK = b"\r\n\r\n"
+DASH = 0x2D
+LF = 0x0A
+UNLIMITED = 1 << 63
+
+# A header block within these bounds may be read by the loop and shared through the cache, when the limits in force
+# are no narrower. Others go line by line.
+_FAST_BYTES = 1024
+_FAST_LINES = 12
+_FAST_PARAMETERS = 12
+_CACHE_SIZE = 512
+_CACHES: dict[tuple[Policy, bool], dict[bytes, PartBegin]] = {
+    (policy, form_data): {} for policy in Policy for form_data in (False, True)
+}
+
+_MAX_DEFECTS = 1000
+_GATHER = 4096
+
+_CALLBACKS = frozenset({"on_part_begin", "on_part_data", "on_part_end", "on_end"})
+
+
+class State(enum.IntEnum):
+    PREAMBLE = enum.auto()
+    DELIMITER_LINE = enum.auto()
+    HEADERS = enum.auto()
+    BODY = enum.auto()
+    COUNTED_BODY = enum.auto()
+    COUNTED_END = enum.auto()
+    EPILOGUE = enum.auto()
+    CLOSED = enum.auto()
+    FAILED = enum.auto()
+
+
+class Line(enum.IntEnum):
+    """How much of a delimiter line has been seen after the boundary."""
+
+    BOUNDARY = enum.auto()
+    DASH = enum.auto()
+    CLOSE = enum.auto()
+    PADDING = enum.auto()
+    CR = enum.auto()
+    CLOSE_CR = enum.auto()
+    IS_DELIMITER = enum.auto()
+    IS_CLOSE_DELIMITER = enum.auto()
+
+
+# delimiter line = dash-boundary transport-padding CRLF / dash-boundary "--" transport-padding ( CRLF / end of input )
+_LINE: dict[Line, dict[int, Line]] = {
+    Line.BOUNDARY: {0x2D: Line.DASH, 0x20: Line.PADDING, 0x09: Line.PADDING, 0x0D: Line.CR},
+    Line.DASH: {0x2D: Line.CLOSE},
+    Line.CLOSE: {0x20: Line.CLOSE, 0x09: Line.CLOSE, 0x0D: Line.CLOSE_CR},
+    Line.PADDING: {0x20: Line.PADDING, 0x09: Line.PADDING, 0x0D: Line.CR},
+    Line.CR: {0x0A: Line.IS_DELIMITER},
+    Line.CLOSE_CR: {0x0A: Line.IS_CLOSE_DELIMITER},
+}
+
+
+class _Where(TypedDict):
+    offset: int
+    part_index: int | None
+    part_name: str | None
+
+
+class _Usage:
+    """What is counted over the whole message, nested parts included."""
+
+    __slots__ = ("header_bytes", "parts")
+
+    def __init__(self) -> None:
+        self.parts = 0
+        self.header_bytes = 0
+
+
+class PushMultipartParser:
+    """Parse one multipart body, pushed in chunk by chunk.
+
+    :param boundary: the boundary parameter, without the leading dashes.
+    :param subtype: the multipart subtype; ``form-data`` is read by RFC 7578.
+    :param limits: bounds; ``Limits()`` if not given.
+    :param policy: how odd constructs are read.
+    :param callbacks: functions to call in place of returning events: ``on_part_begin()``, with the new part in
+        :attr:`part`; ``on_part_data(data, start, end)``, for ``data[start:end]``; ``on_part_end()``; ``on_end()``.
+        Any of them may be missing.
+    :raises ParseError: the boundary cannot delimit parts.
+    :raises LimitExceeded: ``max_boundary_length``.
+    :raises ValueError: an unknown callback.
+
+    A multipart part is handed over like any other; :meth:`nested` gives the parser for its body.
+    """
+
+    def __init__(
+        self,
+        boundary: str | bytes,
+        *,
+        subtype: str = "mixed",
+        limits: Limits | None = None,
+        policy: Policy = Policy.STANDARD,
+        callbacks: Mapping[str, Callable[..., object]] | None = None,
+    ) -> None:
+        if limits is None:
+            limits = _DEFAULT_LIMITS
+        if isinstance(boundary, bytes):
+            boundary = boundary.decode("latin-1")
+        check_boundary(boundary, policy=policy, limits=limits)
+        self.part: PartBegin | None = None
+        self.defects: list[Defect] = []
+        self._callbacks = callbacks
+        if callbacks is not None and not callbacks.keys() <= _CALLBACKS:
+            raise ValueError(f"unknown callbacks: {', '.join(sorted(callbacks.keys() - _CALLBACKS))}")
+        self._limits = limits
+        self._policy = policy
+        self._form_data = form_data = subtype.lower() == "form-data"
+        self._depth = 1
+        self._usage = _Usage()
+        self._delimiter = b"\r\n--" + boundary.encode("ascii")
+
+        self._max_total_size = _bound(limits.max_total_size)
+        self._max_part_size = _bound(limits.max_part_size)
+        self._max_parts = _bound(limits.max_parts)
+        self._max_total_header_bytes = _bound(limits.max_total_header_bytes)
+        self._fast = (
+            _bound(limits.max_header_line) >= _FAST_BYTES
+            and _bound(limits.max_header_bytes) >= _FAST_BYTES
+            and _bound(limits.max_headers) >= _FAST_LINES
+            and _bound(limits.max_parameters) >= _FAST_PARAMETERS
+        )
+        self._cache = _CACHES[policy, form_data] if self._fast else {}
+
+        self._state = State.PREAMBLE
+        self._error: MultipartError | None = None
+        self._offset = 0  # of the chunk in hand
+        self._index = -1  # of the part in hand
+        self._name: str | None = None  # its name, for errors
+        # Preamble, body or epilogue so far
+        self._size = 0
+        # Bytes of the delimiter seen at the end of the chunks so far, and how many of them belong to what was before
+        self._matched = self._shared = 2
+        # COUNTED_BODY: bytes still to come; COUNTED_END: where the body ended
+        self._remaining = 0
+        self._body_end = 0
+        # DELIMITER_LINE: the state before, how far the line is read, and its bytes after the boundary
+        self._before = State.PREAMBLE
+        self._line = Line.BOUNDARY
+        self._line_bytes = bytearray()
+        # HEADERS: the block so far, where its last line begins, how far it was searched, its fields
+        self._block = bytearray()
+        self._line_start = 0
+        self._searched = 0
+        self._fields = 0
+
+    @classmethod
+    def from_content_type(
+        cls,
+        content_type: str,
+        *,
+        limits: Limits | None = None,
+        policy: Policy = Policy.STANDARD,
+        callbacks: Mapping[str, Callable[..., object]] | None = None,
+    ) -> Self:
+        """A parser for the body that goes with a Content-Type.
+
+        :param content_type: the field value, such as ``multipart/form-data; boundary=x``.
+        :raises ParseError: it is not multipart, has no boundary, or one that cannot delimit parts.
+        :raises LimitExceeded: ``max_boundary_length``, ``max_parameters``.
+        """
+        limits = limits or _DEFAULT_LIMITS
+        media_type = parse_media_type(content_type, policy=policy, limits=limits)
+        if media_type.type != "multipart":
+            raise ParseError(f"Content-Type: {media_type.type}/{media_type.subtype} is not multipart")
+        boundary = parse_boundary(media_type, policy=policy, limits=limits)
+        return cls(boundary, subtype=media_type.subtype, limits=limits, policy=policy, callbacks=callbacks)
+
+    def nested(self, part: PartBegin) -> PushMultipartParser:
+        """A parser for the body of a part that is itself multipart; it counts towards the limits of this message.
+
+        :param part: a part of this message with a ``boundary``.
+        :raises LimitExceeded: ``max_depth``.
+        :raises StateError: the part is not multipart.
+        """
+        if part.boundary is None or part.media_type is None:
+            raise StateError("the part is not multipart")
+        most = self._limits.max_depth
+        if most is not None and self._depth >= most:
+            raise LimitExceeded(
+                f"multipart nested deeper than {most}", limit="max_depth", value=most, part_name=part.name
+            )
+        parser = PushMultipartParser(
+            part.boundary,
+            subtype=part.media_type.subtype,
+            # The outermost parser counts every byte.
+            limits=self._limits.replace(max_total_size=None),
+            policy=self._policy,
+        )
+        parser._depth = self._depth + 1
+        parser._usage = self._usage
+        return parser
+
+    @property
+    def error(self) -> MultipartError | None:
+        """The error that ended the parsing, if one did; every later call raises it again."""
+        return self._error
+
+    def feed(self, data: bytes | bytearray | memoryview) -> Iterable[Event]:
+        """Take the next bytes of the body.
+
+        :param data: any number of bytes.
+        :return: the events of what is complete now, in order; nothing when there are callbacks. If the bytes are bad,
+            the events before that come first and then, in the same iteration, the error.
+        :raises MultipartError: the bytes are bad and no event comes before that, or were bad in an earlier call.
+        :raises StateError: after :meth:`close`.
+        """
+        if type(data) is not bytes:
+            data = bytes(data)
+        if self._error is not None:
+            raise self._error.fresh()
+        if self._state is State.CLOSED:
+            raise StateError("the parser is closed")
+        events: list[Event] = []
+        room = self._max_total_size - self._offset
+        try:
+            if len(data) > room:
+                self._run(data[:room], events.append)
+                self._offset += room
+                self._exceed("max_total_size", "message", 0)
+            self._run(data, events.append)
+        except MultipartError as exc:
+            return self._fail(exc, events)
+        self._offset += len(data)
+        return events if self._callbacks is None else self._dispatch(events)
+
+    def close(self) -> Iterable[Event]:
+        """The input has ended.
+
+        :return: the events that only the end completes, as :meth:`feed` does.
+        :raises IncompleteBody: there was no close-delimiter.
+        :raises MultipartError: the input was bad in an earlier call.
+
+        A second call does nothing.
+        """
+        if self._state is State.CLOSED:
+            return ()
+        if self._error is not None:
+            raise self._error.fresh()
+        events: list[Event] = []
+        try:
+            if self._state is not State.EPILOGUE:
+                self._close(events.append)
+        except MultipartError as exc:
+            return self._fail(exc, events)
+        self._state = State.CLOSED
+        return events if self._callbacks is None else self._dispatch(events)
+
+    def _close(self, emit: Callable[[Event], object]) -> None:
+        if self._state is State.DELIMITER_LINE and self._line is Line.CLOSE:
+            if self._before is State.COUNTED_BODY:
+                self._too_early(0)
+            self._delimited(emit)
+            emit(END)
+        elif self._state is State.HEADERS and _adjacent(bytes(self._block), self._delimiter) is Line.IS_CLOSE_DELIMITER:
+            emit(END)
+        else:
+            what = {
+                State.PREAMBLE: "before the first delimiter",
+                State.HEADERS: "in the headers of a part",
+                State.BODY: "in the body of a part",
+                State.COUNTED_BODY: "in the body of a part",
+            }.get(self._state, "in a delimiter")
+            raise IncompleteBody(f"input ended {what}, without a close-delimiter", **self._where(0))
+
+    def _fail(self, exc: MultipartError, events: list[Event]) -> Iterable[Event]:
+        self._state = State.FAILED
+        self._error = exc
+        if self._callbacks is not None:
+            self._dispatch(events)
+        elif events:
+            return _then_raise(events, exc)
+        raise exc.fresh()
+
+    def _dispatch(self, events: list[Event]) -> tuple[Event, ...]:
+        try:
+            for event in events:
+                if isinstance(event, bytes):
+                    self._call("on_part_data", event, 0, len(event))
+                elif isinstance(event, PartBegin):
+                    self.part = event
+                    self._call("on_part_begin")
+                elif event is PART_END:
+                    self._call("on_part_end")
+                    self.part = None
+                else:
+                    self._call("on_end")
+        except BaseException:
+            # The events after it are lost, so nothing that came later would make sense.
+            self._state = State.CLOSED
+            raise
+        return ()
+
+    def _call(self, name: str, *arguments: object) -> None:
+        callback = self._callbacks.get(name) if self._callbacks is not None else None
+        if callback is not None:
+            callback(*arguments)
+
+    def _where(self, position: int) -> _Where:
+        """Keywords for an error at ``position`` of the chunk in hand."""
+        state = self._before if self._state is State.DELIMITER_LINE else self._state
+        if state in _IN_PART:
+            return {"offset": self._offset + position, "part_index": self._index, "part_name": self._name}
+        return {"offset": self._offset + position, "part_index": None, "part_name": None}
+
+    def _exceed(self, limit: str, what: str, position: int) -> NoReturn:
+        value: int = getattr(self._limits, limit)
+        raise LimitExceeded(f"{what} passes {limit} of {value}", limit=limit, value=value, **self._where(position))
+
+    def _exceed_in_headers(self, limit: str, position: int, index: int, name: str | None = None) -> NoReturn:
+        try:
+            self._exceed(limit, "header block" if "header" in limit else "message", position)
+        except LimitExceeded as exc:
+            exc.part_index, exc.part_name = index, name
+            raise
+
+    def _run(self, data: bytes, emit: Callable[[Event], object]) -> None:
+        position, end = 0, len(data)
+        while position < end:
+            position = _STEPS[self._state](self, data, position, emit)
+
+    # PREAMBLE, BODY and COUNTED_BODY: look for the delimiter
+
+    def _search(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
+        state = self._state
+        stop = len(data)
+        if state is State.COUNTED_BODY:
+            stop = min(stop, position + self._remaining)
+        if self._matched:
+            position = self._resume(data, position, stop, emit)
+            if self._state is not state or position == stop:
+                return self._counted(position, emit) if state is State.COUNTED_BODY else position
+        delimiter = self._delimiter
+        found = data.find(delimiter, position, stop)
+        if found < 0:
+            return self._pass_on(data, position, stop, emit)
+        self._deliver(data, position, found, emit)
+        after = found + len(delimiter)
+        if data.startswith(CRLF, after) and state is not State.COUNTED_BODY:
+            self._delimited(emit)
+            return self._parts(data, after, emit)
+        self._begin_line()
+        if state is State.COUNTED_BODY:
+            self._remaining -= after - position
+            return self._counted(after, emit)
+        return after
+
+    def _resume(self, data: bytes, position: int, stop: int, emit: Callable[[Event], object]) -> int:
+        """Go on with a delimiter of which an earlier chunk held the beginning."""
+        rest = self._delimiter[self._matched :]
+        piece = data[position : min(stop, position + len(rest))]
+        if rest.startswith(piece):
+            if self._state is State.COUNTED_BODY:
+                self._remaining -= len(piece)
+            self._matched += len(piece)
+            if len(piece) == len(rest):
+                self._begin_line()
+            return position + len(piece)
+        self._release(position, emit)
+        return position
+
+    def _release(self, position: int, emit: Callable[[Event], object]) -> None:
+        """What looked like a delimiter, up to ``position`` of the chunk in hand, was none."""
+        held = self._delimiter[self._shared : self._matched] + self._line_bytes
+        self._matched = self._shared = 0
+        self._line_bytes.clear()
+        before = position - len(held)
+        self._offset += before
+        self._deliver(held, 0, len(held), emit)
+        self._offset -= before
+
+    def _pass_on(self, data: bytes, position: int, stop: int, emit: Callable[[Event], object]) -> int:
+        """No delimiter in data[position:stop]: deliver it, but for a beginning of one at its end."""
+        end = stop
+        if self._state is not State.COUNTED_BODY or stop - position < self._remaining:
+            hold = data.rfind(b"\r", max(position, stop - len(self._delimiter) + 1), stop)
+            if hold >= 0 and self._delimiter.startswith(data[hold:stop]):
+                end = hold
+        self._deliver(data, position, end, emit)
+        self._matched, self._shared = stop - end, 0
+        if self._state is State.COUNTED_BODY:
+            self._remaining -= stop - position
+            return self._counted(stop, emit)
+        return stop
+
+    def _deliver(self, data: bytes, start: int, end: int, emit: Callable[[Event], object]) -> None:
+        """Hand on data[start:end] of a body; count it as preamble before the first part."""
+        if start == end:
+            return
+        size = self._size + end - start
+        if self._state is State.PREAMBLE:
+            self._skip("preamble", self._limits.max_preamble, end - start, start)
+            return
+        if size > self._max_part_size:
+            end = start + self._max_part_size - self._size
+            if start < end:
+                emit(data[start:end])
+            self._exceed("max_part_size", "body", end)
+        self._size = size
+        emit(data[start:end])
+
+    def _skip(self, what: str, most: int | None, size: int, position: int) -> None:
+        if self._form_data and self._policy is Policy.STRICT:
+            raise ParseError(f"{what} in form-data (RFC 7578)", **self._where(position))
+        if most is not None and self._size + size > most:
+            self._exceed(f"max_{what}", what, position + most - self._size)
+        self._size += size
+
+    def _delimited(self, emit: Callable[[Event], object]) -> None:
+        """A delimiter line is complete: the part before it ends."""
+        before = self._before if self._state is State.DELIMITER_LINE else self._state
+        if before is State.BODY or (before is State.COUNTED_END and self._policy is Policy.STRICT):
+            emit(PART_END)
+        self._matched = self._shared = 0
+
+    # COUNTED_BODY and COUNTED_END: a Content-Length says where the body ends
+
+    def _counted(self, position: int, emit: Callable[[Event], object]) -> int:
+        """After each move in a counted body: end it when all its bytes are here, whatever they looked like."""
+        if self._remaining == 0 and (
+            self._state is State.COUNTED_BODY
+            or (self._state is State.DELIMITER_LINE and self._before is State.COUNTED_BODY)
+        ):
+            self._state = State.COUNTED_BODY
+            self._release(position, emit)
+            self._state = State.COUNTED_END
+            self._body_end = self._offset + position
+            if self._policy is not Policy.STRICT:
+                emit(PART_END)
+        return position
+
+    def _expect(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
+        if self._matched == 0 and self._size == 0 and data[position] == DASH:
+            self._matched = 2  # the CRLF of the blank line is the delimiter's
+        rest = self._delimiter[self._matched :]
+        piece = data[position : position + len(rest)]
+        if not rest.startswith(piece):
+            self._overrun()
+        self._matched += len(piece)
+        if len(piece) == len(rest):
+            self._begin_line()
+        return position + len(piece)
+
+    def _too_early(self, position: int) -> NoReturn:
+        raise ParseError("delimiter before the end of the part's Content-Length", **self._where(position))
+
+    def _overrun(self) -> NoReturn:
+        where = self._where(self._body_end - self._offset)
+        raise ParseError(f"no delimiter after the {self._size} bytes of Content-Length", **where)
+
+    # DELIMITER_LINE
+
+    def _begin_line(self) -> None:
+        self._before = self._state
+        self._state = State.DELIMITER_LINE
+        self._matched = len(self._delimiter)
+        self._line = Line.BOUNDARY
+
+    def _delimiter_line(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
+        counted = self._before is State.COUNTED_BODY
+        stop = len(data)
+        if counted:
+            stop = min(stop, position + self._remaining)
+        most = _bound(self._limits.max_header_line)
+        stop = min(stop, position + most + len(CRLF) - len(self._line_bytes))
+        line: Line | None = self._line
+        end = position
+        while end < stop and line is not None and line not in _LINE_DONE:
+            line = _LINE[line].get(data[end])
+            end += 1
+        if line is None:
+            return self._not_a_delimiter(data, position, end - 1, emit)
+        self._line = line
+        if counted:
+            self._remaining -= end - position
+        if line not in _LINE_DONE:
+            self._line_bytes += data[position:end]
+            if len(self._line_bytes) >= most + len(CRLF):
+                self._exceed("max_header_line", "delimiter line", end)
+            return self._counted(end, emit)
+        if counted:
+            self._too_early(end)
+        self._line_bytes.clear()
+        self._delimited(emit)
+        if line is Line.IS_DELIMITER:
+            self._begin_headers()
+        else:
+            self._end(emit)
+        return end
+
+    def _not_a_delimiter(self, data: bytes, position: int, end: int, emit: Callable[[Event], object]) -> int:
+        if self._before is State.COUNTED_END:
+            self._overrun()
+        if self._before is State.PREAMBLE and data[end] == LF:
+            raise ParseError("the first delimiter line ends in LF alone", **self._where(end))
+        if self._before is State.COUNTED_BODY:
+            self._remaining -= end - position
+        self._line_bytes += data[position:end]
+        self._state = self._before
+        self._release(end, emit)
+        return self._counted(end, emit)
+
+    def _end(self, emit: Callable[[Event], object]) -> None:
+        self._state = State.EPILOGUE
+        self._size = 0
+        emit(END)
+
+    def _epilogue(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
+        self._skip("epilogue", self._limits.max_epilogue, len(data) - position, position)
+        return len(data)
+
+    # HEADERS
+
+    def _begin_headers(self) -> None:
+        self._state = State.HEADERS
+        self._block.clear()
+        self._line_start = self._searched = self._fields = 0
+
+    def _headers(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
+        """Gather a header block line by line."""
+        block = self._block
+        origin = position - len(block)  # where the block would begin in data
+        block += data[position : position + _GATHER]
+        while True:
+            start = self._line_start
+            end = block.find(CRLF, self._searched)
+            if end < 0:
+                self._searched = max(start, len(block) - 1)
+                self._check_line(start, len(block) - block.endswith(b"\r"), origin)
+                return origin + len(block)
+            after = origin + end + 2
+            if end == start:
+                self._begin_part(bytes(block[: max(0, start - 2)]), origin, after, emit)
+                return after
+            self._check_line(start, end, origin)
+            if start == 0:
+                line = _adjacent(bytes(block[:end]), self._delimiter)
+                if line is not None:
+                    self._begin_headers()
+                    if line is Line.IS_CLOSE_DELIMITER:
+                        self._end(emit)
+                    return after
+            if block[start] not in b" \t":
+                self._fields += 1
+                if self._fields > _bound(self._limits.max_headers):
+                    self._exceed_in_headers("max_headers", origin + end, self._index + 1)
+            self._line_start = self._searched = end + 2
+
+    def _check_line(self, start: int, end: int, origin: int) -> None:
+        """Hold the bounds on one header line and on the block; of two that are passed, the first counts."""
+        line_end = start + _bound(self._limits.max_header_line)
+        block_end = _bound(self._limits.max_header_bytes)
+        if start < end and end > min(line_end, block_end):
+            limit = "max_header_line" if line_end <= block_end else "max_header_bytes"
+            self._exceed_in_headers(limit, origin + min(line_end, block_end), self._index + 1)
+
+    def _begin_part(self, block: bytes, position: int, body: int, emit: Callable[[Event], object]) -> None:
+        begin = self._cache.get(block)
+        if begin is None:
+            begin = self._read_block(block, self._index + 1, position)
+        self._index += 1
+        self._name = begin.name
+        usage = self._usage
+        usage.parts += 1
+        usage.header_bytes += len(block)
+        if usage.parts > self._max_parts:
+            self._exceed_in_headers("max_parts", position, self._index, begin.name)
+        if usage.header_bytes > self._max_total_header_bytes:
+            self._exceed_in_headers("max_total_header_bytes", position, self._index, begin.name)
+        emit(begin)
+        self._begin_body(begin, body, emit)
+
+    def _read_block(self, block: bytes, index: int, position: int) -> PartBegin:
+        try:
+            begin = PartBegin(block, form_data=self._form_data, policy=self._policy, limits=self._limits)
+        except MultipartError as exc:
+            exc.offset = self._offset + position
+            exc.part_index = index
+            raise
+        if begin.defects:
+            room = _MAX_DEFECTS - len(self.defects)
+            self.defects += [Defect(kind, self._offset + position, index) for kind in begin.defects[:room]]
+        elif (
+            begin.boundary is None  # whose length may be within other limits, and not within these
+            and len(block) <= _FAST_BYTES
+            and block.count(CRLF) < _FAST_LINES
+            and block.count(b";") <= _FAST_PARAMETERS
+        ):
+            if len(self._cache) >= _CACHE_SIZE:
+                self._cache.clear()
+            self._cache[block] = begin
+        return begin
+
+    def _begin_body(self, begin: PartBegin, position: int, emit: Callable[[Event], object]) -> None:
+        self._size = 0
+        self._matched = self._shared = 2
+        if begin.content_length is None:
+            self._state = State.BODY
+        else:
+            self._state = State.COUNTED_BODY
+            self._remaining = begin.content_length
+            self._counted(position, emit)
+
+    # The loop over whole parts
+
+    def _parts(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
+        """Read the parts that lie whole in ``data``, from the CRLF at ``position`` that ends a delimiter line.
+
+        :return: how far it got, with the state set for what comes there.
+        """
+        delimiter, size = self._delimiter, len(self._delimiter)
+        find, followed_by, length = data.find, data.startswith, len(data)
+        cached, usage = self._cache.get, self._usage
+        room = self._max_parts - usage.parts
+        header_room = self._max_total_header_bytes - usage.header_bytes
+        fast = self._fast and length <= self._max_part_size
+        index = first = self._index
+        header_bytes = 0
+        self._state = State.HEADERS
+        try:
+            while True:
+                start = position + 2
+                begin: PartBegin | None = None
+                # A dash may begin an adjacent delimiter.
+                if not fast or start >= length or data[start] == DASH:
+                    break
+                blank = find(BLANK, position)
+                if blank < 0 or blank - start > _FAST_BYTES:
+                    break
+                block = data[start:blank]
+                begin = cached(block)
+                if begin is None:
+                    if block.count(CRLF) >= _FAST_LINES:
+                        break
+                    begin = self._read_block(block, index + 1, start)
+                index += 1
+                header_bytes += len(block)
+                if index - first > room or header_bytes > header_room:
+                    limit = "max_parts" if index - first > room else "max_total_header_bytes"
+                    self._exceed_in_headers(limit, start, index, begin.name)
+                emit(begin)
+                body = blank + 4
+                found = find(delimiter, blank + 2)
+                after = found + size
+                if found < 0 or not followed_by(CRLF, after):
+                    break
+                if begin.content_length is not None and begin.content_length != found - body:
+                    break
+                if found > body:
+                    emit(data[body:found])
+                emit(PART_END)
+                position = after
+        finally:
+            usage.parts += index - first
+            usage.header_bytes += header_bytes
+            self._index = index
+        if begin is None:
+            self._begin_headers()
+            return start
+        self._name = begin.name
+        self._begin_body(begin, body, emit)
+        if found < 0 and self._state is State.BODY and length - body >= size:
+            return self._pass_on(data, body, length, emit)
+        return body
+
+
+_IN_PART = frozenset({State.BODY, State.COUNTED_BODY, State.COUNTED_END})
+_LINE_DONE = frozenset({Line.IS_DELIMITER, Line.IS_CLOSE_DELIMITER})
+_STEPS: dict[State, Callable[[PushMultipartParser, bytes, int, Callable[[Event], object]], int]] = {
+    State.PREAMBLE: PushMultipartParser._search,
+    State.DELIMITER_LINE: PushMultipartParser._delimiter_line,
+    State.HEADERS: PushMultipartParser._headers,
+    State.BODY: PushMultipartParser._search,
+    State.COUNTED_BODY: PushMultipartParser._search,
+    State.COUNTED_END: PushMultipartParser._expect,
+    State.EPILOGUE: PushMultipartParser._epilogue,
+}
+_DEFAULT_LIMITS = Limits()
+
+
+def _bound(limit: int | None) -> int:
+    return UNLIMITED if limit is None else limit
+
+
+def _adjacent(line: bytes, delimiter: bytes) -> Line | None:
+    """Whether a line where a header block should begin is a delimiter line, and which."""
+    if line.startswith(delimiter[2:]):
+        rest = line[len(delimiter) - 2 :].rstrip(b" \t")
+        if rest == b"":
+            return Line.IS_DELIMITER
+        if rest == b"--":
+            return Line.IS_CLOSE_DELIMITER
+    return None
+
+
+def _then_raise(events: list[Event], error: MultipartError) -> Iterator[Event]:
+    yield from events
+    raise error.fresh()

@@ -1,0 +1,121 @@
+"""The Python blocks of README.rst and docs/ run.
+
+The blocks of one page run in order, in one namespace, inside an event loop; ``await`` is allowed at the top level. Two
+kinds of reStructuredText comment hold code that is not rendered:
+
+``.. test-setup``
+    runs before the page's blocks, wherever it stands;
+``.. test-check``
+    runs in its place, between the blocks.
+
+Both are comments, not directives, so there is no ``::`` after the name. The namespace has ``exit_stack``, an
+``AsyncExitStack`` that is closed after the page, and the working directory is a temporary one. Line numbers in
+tracebacks are those of the page.
+"""
+
+import ast
+import asyncio
+import contextlib
+import inspect
+import re
+import sys
+import textwrap
+import types
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCK = re.compile(
+    r"(?P<indent> *)\.\. +(?:(?P<hidden>test-setup|test-check)|(?:code-block|code|sourcecode):: *python3?) *"
+)
+OPTION = re.compile(r" +:[\w-]+:( .*)?")
+TIMEOUT = 30
+
+
+def collect(text: str) -> tuple[str, str]:
+    """The set-up code and the page's code, each as long as the page, with all other lines blank."""
+    lines = text.splitlines()
+    setup = [""] * len(lines)
+    page = [""] * len(lines)
+    number = 0
+    while number < len(lines):
+        block = BLOCK.fullmatch(lines[number])
+        number += 1
+        if block is None:
+            continue
+        while block["hidden"] is None and number < len(lines) and OPTION.fullmatch(lines[number]):
+            number += 1
+        start = number
+        indent = block["indent"] + " "
+        while number < len(lines) and (not lines[number].strip() or lines[number].startswith(indent)):
+            number += 1
+        code = textwrap.dedent("\n".join(lines[start:number])).split("\n")
+        target = setup if block["hidden"] == "test-setup" else page
+        target[start:number] = code
+    return "\n".join(setup), "\n".join(page)
+
+
+def pages() -> list[Path]:
+    """The pages that have code in them."""
+    found = [ROOT / "README.rst"]
+    found += sorted(path for path in ROOT.glob("docs/**/*.rst") if "_build" not in path.parts)
+    return [path for path in found if collect(path.read_text("utf-8"))[1].strip()]
+
+
+async def run(source: str, path: Path, namespace: dict[str, object]) -> None:
+    # optimize=0: the pages' own asserts stay under -OO.
+    code = compile(source, str(path), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True, optimize=0)
+    result = eval(code, namespace)
+    if inspect.isawaitable(result):
+        await result
+
+
+@pytest.mark.parametrize("path", pages(), ids=lambda path: path.relative_to(ROOT).as_posix())
+async def test_page(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup, page = collect(path.read_text("utf-8"))
+    module = types.ModuleType("docs_page")
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # dataclasses look their module up
+    monkeypatch.chdir(tmp_path)
+    async with asyncio.timeout(TIMEOUT), contextlib.AsyncExitStack() as exit_stack:
+        module.__dict__["exit_stack"] = exit_stack
+        await run(setup, path, module.__dict__)
+        await run(page, path, module.__dict__)
+
+
+def test_the_readme_has_code() -> None:
+    assert ROOT / "README.rst" in pages()
+
+
+def test_collect() -> None:
+    text = textwrap.dedent(
+        """\
+        .. code-block:: python
+           :caption: x
+
+           a = [
+               1,
+           ]
+
+        Text.
+
+          .. code-block:: python
+
+             b = 2
+        .. test-setup
+
+           c = 3
+
+        .. code-block:: text
+
+           no = 1
+
+        .. test-check
+
+           d = 4"""
+    )
+    setup, page = collect(text)
+    assert setup.split() == ["c", "=", "3"]
+    assert setup.split("\n").index("c = 3") == text.split("\n").index("   c = 3")
+    assert ast.unparse(ast.parse(page)) == "a = [1]\nb = 2\nd = 4"
+    assert page.split("\n").index("d = 4") == text.split("\n").index("   d = 4")
