@@ -10,6 +10,16 @@ from __future__ import annotations
 import copy
 from typing import ClassVar, Self
 
+__all__ = (
+    "CodecError",
+    "IncompleteBody",
+    "LimitExceeded",
+    "MultipartError",
+    "ParseError",
+    "StateError",
+    "UnknownEncoding",
+)
+
 
 class MultipartError(ValueError):
     """Root of everything that bad input can raise.

@@ -4,6 +4,31 @@ from typing import Final
 
 from multidict import istr
 
+__all__ = (
+    "ACCEPT",
+    "ACCEPT_ENCODING",
+    "ACCEPT_RANGES",
+    "CACHE_CONTROL",
+    "CONTENT_DISPOSITION",
+    "CONTENT_ENCODING",
+    "CONTENT_ID",
+    "CONTENT_LANGUAGE",
+    "CONTENT_LENGTH",
+    "CONTENT_LOCATION",
+    "CONTENT_MD5",
+    "CONTENT_RANGE",
+    "CONTENT_TRANSFER_ENCODING",
+    "CONTENT_TYPE",
+    "DATE",
+    "ETAG",
+    "IF_RANGE",
+    "LAST_MODIFIED",
+    "LOCATION",
+    "MIME_VERSION",
+    "RANGE",
+    "TRANSFER_ENCODING",
+)
+
 ACCEPT: Final = istr("Accept")
 ACCEPT_ENCODING: Final = istr("Accept-Encoding")
 ACCEPT_RANGES: Final = istr("Accept-Ranges")

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from encodings.aliases import aliases
-from typing import NamedTuple
-from urllib.parse import unquote_to_bytes
+from typing import NamedTuple, Protocol
+from urllib.parse import quote, unquote_to_bytes
+
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from .exceptions import LimitExceeded, ParseError
 from .limits import Limits, Policy
@@ -25,11 +27,16 @@ __all__ = (
     "BadContentDispositionHeader",
     "BadContentDispositionParam",
     "Disposition",
+    "HeaderItems",
     "MediaType",
+    "as_multidict",
     "check_boundary",
+    "check_field",
     "content_disposition_filename",
     "decode_field_block",
+    "format_disposition",
     "lookup_charset",
+    "media_type_charset",
     "parse_boundary",
     "parse_content_disposition",
     "parse_content_length",
@@ -61,8 +68,8 @@ _IS_TOKEN = re.compile(TOKEN, re.ASCII).fullmatch
 
 # RFC 9110 section 5.6.4:  quoted-pair = "\" ( HTAB / SP / VCHAR / obs-text )
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
-# In form-data "\" stays before what a path would have there, so that C:\dir\file keeps its characters.
-_FORM_QUOTED_PAIR = re.compile(r"\\([^0-9A-Za-z._\-\\])", re.ASCII | re.DOTALL)
+# In form-data "\" stays before what a path would have there, in any script, so that C:\dir\file keeps its characters.
+_FORM_QUOTED_PAIR = re.compile(r"\\([^\w.\-\\])", re.DOTALL)
 
 # RFC 8187 section 3.2.1:  ext-value = charset "'" [ language ] "'" value-chars
 _EXT_VALUE = re.compile(rf"({TOKEN.replace(chr(39), '')})'([A-Za-z0-9\-]*+)'(.*+)", re.ASCII | re.DOTALL).fullmatch
@@ -73,6 +80,21 @@ _CONTINUATION = re.compile(r"([^*]++)\*(0|[1-9][0-9]{0,2})(\*?)", re.ASCII).full
 # RFC 2046 section 5.1.1:  bchars; a space may not come last
 _BCHARS = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]*+", re.ASCII).fullmatch
 _PRINTABLE = re.compile(r"[\x20-\x7e]*+", re.ASCII).fullmatch
+
+
+class HeaderItems(Protocol):
+    """Header fields: a mapping, or anything else whose ``items()`` gives pairs of strings."""
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """The (name, value) pairs."""
+
+
+def as_multidict(headers: HeaderItems) -> CIMultiDictProxy[str]:
+    """Header fields as a case-insensitive multidict; a repeated field keeps the values that ``headers`` has for it."""
+    if isinstance(headers, CIMultiDictProxy):
+        return headers
+    items = getattr(headers, "multi_items", headers.items)  # httpx joins repeated fields in items()
+    return CIMultiDictProxy(CIMultiDict(items()))
 
 
 class MediaType(NamedTuple):
@@ -140,7 +162,7 @@ def parse_field_block(text: str, *, policy: Policy) -> list[tuple[str, str]]:
             raise ParseError(_what_is_wrong(line, first=not fields))
     for index, lines in folds.items():
         name, value = fields[index]
-        fields[index] = (name, " ".join((value, *lines)).strip())
+        fields[index] = (name, " ".join((value, *lines)).strip(" \t"))
     return fields
 
 
@@ -214,6 +236,9 @@ def parse_media_type(
     :raises ParseError: the value does not fit the grammar, or a parameter is there twice.
     :raises LimitExceeded: ``max_parameters``.
     """
+    control = _CONTROL(value)
+    if control is not None:
+        raise ParseError(f"{field}: control character {control[0]!r}")
     match = _MEDIA_TYPE(value)
     if match is None:
         raise ParseError(f"{field}: {value[:60]!r} is no media type")
@@ -290,6 +315,7 @@ def parse_disposition(value: str, *, form_data: bool, policy: Policy, limits: Li
     plain: dict[str, str] = {}
     extended: dict[str, str] = {}
     sections: dict[str, dict[int, tuple[str, bool]]] = {}
+    bad: dict[str, ParseError] = {}
     defects: list[str] = []
     seen: set[str] = set()
     for parameter in _parse_parameters(value, match.end(), field, policy=policy, limits=limits):
@@ -302,25 +328,30 @@ def parse_disposition(value: str, *, form_data: bool, policy: Policy, limits: Li
             continue
         if form_data and policy is Policy.STRICT:
             raise ParseError(f"{field}: extended parameter {name!r} in form-data (RFC 7578 section 4.2)")
+        if name.endswith("*") and name.count("*") == 1:
+            try:
+                extended[name[:-1]] = _decode_ext_value(parameter, form_data=form_data)
+            except ParseError as exc:
+                bad.setdefault(name[:-1], exc)
+            continue
+        if form_data and policy is not Policy.LENIENT:
+            raise ParseError(f"{field}: continued parameter {name!r} in form-data")
         continuation = _CONTINUATION(name)
         if continuation is not None:
-            if form_data and policy is not Policy.LENIENT:
-                raise ParseError(f"{field}: continued parameter {name!r} in form-data")
             section = int(continuation[2])
             of_name = sections.setdefault(continuation[1], {})
             if section in of_name:
                 raise ParseError(f"{field}: section {section} of parameter {continuation[1]!r} is there twice")
             of_name[section] = (_unescape(parameter), bool(continuation[3]))
-        elif name.endswith("*") and name.count("*") == 1:
-            try:
-                extended[name[:-1]] = _decode_ext_value(parameter, form_data=form_data)
-            except ParseError:
-                if form_data and name[:-1] not in plain:
-                    raise
-                defects.append("bad-extended-parameter")
+    for name, error in bad.items():
+        if policy is Policy.STRICT or (form_data and name not in plain):
+            raise error
+        defects.append("bad-extended-parameter")
     for name, of_name in sections.items():
         joined = _join_sections(of_name)
         if joined is None:
+            if policy is Policy.STRICT:
+                raise ParseError(f"{field}: continued parameter {name!r} does not join (RFC 2231)")
             defects.append("bad-continued-parameter")
         else:
             extended.setdefault(name, joined)
@@ -362,9 +393,7 @@ def _join_sections(sections: dict[int, tuple[str, bool]]) -> str | None:
         label, _, rest = match.groups()
         sections = {**sections, 0: (rest, True)}
     # A character may be cut between two sections, so bytes are joined before they are decoded.
-    text = "".join(
-        value if encoded else value.replace("%", "%25") for _, (value, encoded) in sorted(sections.items())
-    )
+    text = "".join(value if encoded else value.replace("%", "%25") for _, (value, encoded) in sorted(sections.items()))
     try:
         return _decode_percent(label, text, "")
     except ParseError:
@@ -388,6 +417,64 @@ def lookup_charset(label: str) -> str | None:
     name = label.strip().lower().replace("-", "_")
     name = aliases.get(name.replace(".", "_"), name)
     return name if name in _CHARSETS else None
+
+
+def media_type_charset(content_type: str | None) -> str | None:
+    """The charset parameter of a Content-Type that we are about to send; None without one."""
+    if content_type is None:
+        return None
+    try:
+        return parse_media_type(content_type, policy=Policy.LENIENT).parameters.get("charset")
+    except ParseError:
+        return None
+
+
+def check_field(name: str, value: str) -> None:
+    """Raise unless a header field can be written as it is (RFC 9110 sections 5.1 and 5.5).
+
+    :raises ValueError: the name is no token, or a control character stands in the value.
+    """
+    if not _IS_TOKEN(name):
+        raise ValueError(f"header field name {name!r} is no token")
+    control = _CONTROL(value)
+    if control is not None:
+        raise ValueError(f"control character {control[0]!r} in the value of header field {name}")
+
+
+# WHATWG HTML, "multipart/form-data encoding algorithm"; other bytes stay as they are.
+_FORM_ESCAPES = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
+_QUOTES = re.compile(r'(["\\])')
+_NOT_ASCII = re.compile(r"[^\x20-\x7e]")
+
+
+def format_disposition(
+    disposition_type: str, parameters: Mapping[str, str], *, quote_fields: bool = True, charset: str = "utf-8"
+) -> str:
+    """Write a Content-Disposition.
+
+    :param quote_fields: in form-data escape as browsers do; elsewhere add an ext-value for what is not ASCII.
+    :param charset: of an ext-value.
+    :raises ValueError: the type or a name is no token, or a value holds a control character that cannot be escaped.
+    """
+    if not _IS_TOKEN(disposition_type):
+        raise ValueError(f"disposition type {disposition_type!r} is no token")
+    written = [disposition_type]
+    for name, value in parameters.items():
+        if not _IS_TOKEN(name):
+            raise ValueError(f"parameter name {name!r} is no token")
+        if quote_fields and disposition_type.lower() == "form-data":
+            text = value.translate(_FORM_ESCAPES)
+        else:
+            text = _QUOTES.sub(r"\\\1", value)
+        control = _CONTROL(text)
+        if control is not None:
+            raise ValueError(f"control character {control[0]!r} in parameter {name}")
+        if quote_fields and disposition_type.lower() != "form-data" and not value.isascii():
+            written.append(f'{name}="{_NOT_ASCII.sub("_", text)}"')
+            written.append(f"{name}*={charset}''{quote(value, safe='', encoding=charset)}")
+        else:
+            written.append(f'{name}="{text}"')
+    return "; ".join(written)
 
 
 class BadContentDispositionHeader(RuntimeWarning):
@@ -417,6 +504,7 @@ def parse_content_disposition(header: str | None) -> tuple[str | None, dict[str,
     except ParseError:
         warnings.warn(BadContentDispositionHeader(header), stacklevel=2)
         return None, {}
+    unescape = _unescape_form if match[1].lower() == "form-data" else _unescape
     parameters: dict[str, str] = {}
     for parameter in found:
         name = parameter.name
@@ -429,7 +517,7 @@ def parse_content_disposition(header: str | None) -> tuple[str | None, dict[str,
             except ParseError:
                 warnings.warn(BadContentDispositionParam(header), stacklevel=2)
         else:
-            parameters[name] = _unescape_form(parameter)
+            parameters[name] = unescape(parameter)
     return match[1].lower(), parameters
 
 

@@ -6,6 +6,8 @@ import dataclasses
 import enum
 from typing import Any, Self
 
+__all__ = ("Limits", "Policy")
+
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -50,7 +52,7 @@ class Limits:
     max_parts: int | None = None
     """Body parts, at all levels together."""
     max_depth: int | None = 4
-    """Levels of multipart: 1 is a message without nested multipart."""
+    """Levels of multipart: 1 is a message without nested multipart. Never more than 64, also for None."""
     max_part_size: int | None = None
     """Raw body of one part."""
     max_total_size: int | None = None

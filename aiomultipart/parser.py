@@ -33,9 +33,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NoReturn, Self, TypedDict
+from typing import ClassVar, NoReturn, Self, TypedDict
 
-from .events import END, PART_END, Defect, Event, PartBegin
+from .events import END, PART_END, Defect, Event, PartBegin, read_common_form_block
 from .exceptions import IncompleteBody, LimitExceeded, MultipartError, ParseError, StateError
 from .headers import check_boundary, parse_boundary, parse_media_type
 from .limits import Limits, Policy
@@ -44,6 +44,7 @@ __all__ = ("PushMultipartParser",)
 
 CRLF = b"\r\n"
 BLANK = b"\r\n\r\n"
+CLOSE_LINE = b"--\r\n"
 DASH = 0x2D
 LF = 0x0A
 UNLIMITED = 1 << 63
@@ -59,6 +60,8 @@ _CACHES: dict[tuple[Policy, bool], dict[bytes, PartBegin]] = {
 }
 
 _MAX_DEFECTS = 1000
+# Readers of nested messages await one another, so that even without a limit there is an end.
+_MAX_DEPTH = 64
 _GATHER = 4096
 
 _CALLBACKS = frozenset({"on_part_begin", "on_part_data", "on_part_end", "on_end"})
@@ -74,6 +77,12 @@ class State(enum.IntEnum):
     EPILOGUE = enum.auto()
     CLOSED = enum.auto()
     FAILED = enum.auto()
+
+
+# For the code that sees every chunk: CPython 3.11 is slow to look up State.BODY.
+_BODY = State.BODY
+_COUNTED_BODY = State.COUNTED_BODY
+_CLOSED = State.CLOSED
 
 
 class Line(enum.IntEnum):
@@ -133,6 +142,46 @@ class PushMultipartParser:
     A multipart part is handed over like any other; :meth:`nested` gives the parser for its body.
     """
 
+    # Beyond 30 attributes CPython keeps each instance's in a dict of its own, which is slow to fill and to read.
+    __slots__ = (
+        "_before",
+        "_block",
+        "_body_end",
+        "_cache",
+        "_callbacks",
+        "_delimiter",
+        "_depth",
+        "_error",
+        "_fast",
+        "_fields",
+        "_form_data",
+        "_index",
+        "_line",
+        "_line_bytes",
+        "_line_start",
+        "_matched",
+        "_max_part_size",
+        "_max_parts",
+        "_max_total_header_bytes",
+        "_max_total_size",
+        "_name",
+        "_offset",
+        "_opening",
+        "_remaining",
+        "_searched",
+        "_shared",
+        "_size",
+        "_state",
+        "_tail",
+        "_usage",
+        "boundary",
+        "defects",
+        "limits",
+        "part",
+        "policy",
+        "subtype",
+    )
+
     def __init__(
         self,
         boundary: str | bytes,
@@ -152,12 +201,16 @@ class PushMultipartParser:
         self._callbacks = callbacks
         if callbacks is not None and not callbacks.keys() <= _CALLBACKS:
             raise ValueError(f"unknown callbacks: {', '.join(sorted(callbacks.keys() - _CALLBACKS))}")
-        self._limits = limits
-        self._policy = policy
-        self._form_data = form_data = subtype.lower() == "form-data"
+        self.boundary = boundary
+        self.subtype = subtype.lower()
+        self.limits = limits
+        self.policy = policy
+        self._form_data = form_data = self.subtype == "form-data"
         self._depth = 1
         self._usage = _Usage()
-        self._delimiter = b"\r\n--" + boundary.encode("ascii")
+        self._delimiter = delimiter = b"\r\n--" + boundary.encode("ascii")
+        self._opening = delimiter[2:] + CRLF
+        self._tail = 1 - len(delimiter)  # from where a delimiter may be cut off by the end of a chunk
 
         self._max_total_size = _bound(limits.max_total_size)
         self._max_part_size = _bound(limits.max_part_size)
@@ -215,17 +268,19 @@ class PushMultipartParser:
         boundary = parse_boundary(media_type, policy=policy, limits=limits)
         return cls(boundary, subtype=media_type.subtype, limits=limits, policy=policy, callbacks=callbacks)
 
-    def nested(self, part: PartBegin) -> PushMultipartParser:
-        """A parser for the body of a part that is itself multipart; it counts towards the limits of this message.
+    def nested(self, part: PartBegin, *, shared: bool = True) -> PushMultipartParser:
+        """A parser for the body of a part that is itself multipart.
 
         :param part: a part of this message with a ``boundary``.
+        :param shared: count its parts and header bytes towards the limits of this message, as far as each level has
+            been fed; False for a caller who counts them himself.
         :raises LimitExceeded: ``max_depth``.
         :raises StateError: the part is not multipart.
         """
         if part.boundary is None or part.media_type is None:
             raise StateError("the part is not multipart")
-        most = self._limits.max_depth
-        if most is not None and self._depth >= most:
+        most = min(_bound(self.limits.max_depth), _MAX_DEPTH)
+        if self._depth >= most:
             raise LimitExceeded(
                 f"multipart nested deeper than {most}", limit="max_depth", value=most, part_name=part.name
             )
@@ -233,17 +288,23 @@ class PushMultipartParser:
             part.boundary,
             subtype=part.media_type.subtype,
             # The outermost parser counts every byte.
-            limits=self._limits.replace(max_total_size=None),
-            policy=self._policy,
+            limits=self.limits.replace(max_total_size=None),
+            policy=self.policy,
         )
         parser._depth = self._depth + 1
-        parser._usage = self._usage
+        if shared:
+            parser._usage = self._usage
         return parser
 
     @property
     def error(self) -> MultipartError | None:
         """The error that ended the parsing, if one did; every later call raises it again."""
         return self._error
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` has been called and found the message complete."""
+        return self._state is State.CLOSED
 
     def feed(self, data: bytes | bytearray | memoryview) -> Iterable[Event]:
         """Take the next bytes of the body.
@@ -252,14 +313,29 @@ class PushMultipartParser:
         :return: the events of what is complete now, in order; nothing when there are callbacks. If the bytes are bad,
             the events before that come first and then, in the same iteration, the error.
         :raises MultipartError: the bytes are bad and no event comes before that, or were bad in an earlier call.
-        :raises StateError: after :meth:`close`.
+        :raises StateError: after :meth:`close`, and after a callback has raised.
         """
         if type(data) is not bytes:
+            if not isinstance(data, (bytes, bytearray, memoryview)):
+                raise TypeError(f"data must be bytes, a bytearray or a memoryview, not {type(data)!r}")
             data = bytes(data)
-        if self._error is not None:
-            raise self._error.fresh()
-        if self._state is State.CLOSED:
-            raise StateError("the parser is closed")
+        if self._state is _BODY and self._matched == 0 and self._callbacks is None and data:
+            # Most chunks of a file are body and nothing else. What _search() would do with them, in one piece.
+            size = len(data)
+            if (
+                size <= self._max_part_size - self._size
+                and size <= self._max_total_size - self._offset
+                and data.find(self._delimiter) < 0
+            ):
+                self._offset += size
+                hold = data.rfind(b"\r", self._tail)
+                if hold >= 0 and self._delimiter.startswith(data[hold:]):
+                    self._matched, self._shared = size - hold, 0
+                    data, size = data[:hold], hold
+                self._size += size
+                return (data,) if size else ()
+        if self._state >= _CLOSED:
+            self._refuse()
         events: list[Event] = []
         room = self._max_total_size - self._offset
         try:
@@ -279,13 +355,14 @@ class PushMultipartParser:
         :return: the events that only the end completes, as :meth:`feed` does.
         :raises IncompleteBody: there was no close-delimiter.
         :raises MultipartError: the input was bad in an earlier call.
+        :raises StateError: a callback has raised.
 
         A second call does nothing.
         """
         if self._state is State.CLOSED:
             return ()
-        if self._error is not None:
-            raise self._error.fresh()
+        if self._state is State.FAILED:
+            self._refuse()
         events: list[Event] = []
         try:
             if self._state is not State.EPILOGUE:
@@ -321,6 +398,11 @@ class PushMultipartParser:
             return _then_raise(events, exc)
         raise exc.fresh()
 
+    def _refuse(self) -> NoReturn:
+        if self._error is not None:
+            raise self._error.fresh()
+        raise StateError("the parser is closed" if self._state is State.CLOSED else "a callback has raised")
+
     def _dispatch(self, events: list[Event]) -> tuple[Event, ...]:
         try:
             for event in events:
@@ -336,7 +418,7 @@ class PushMultipartParser:
                     self._call("on_end")
         except BaseException:
             # The events after it are lost, so nothing that came later would make sense.
-            self._state = State.CLOSED
+            self._state = State.FAILED
             raise
         return ()
 
@@ -353,7 +435,7 @@ class PushMultipartParser:
         return {"offset": self._offset + position, "part_index": None, "part_name": None}
 
     def _exceed(self, limit: str, what: str, position: int) -> NoReturn:
-        value: int = getattr(self._limits, limit)
+        value: int = getattr(self.limits, limit)
         raise LimitExceeded(f"{what} passes {limit} of {value}", limit=limit, value=value, **self._where(position))
 
     def _exceed_in_headers(self, limit: str, position: int, index: int, name: str | None = None) -> NoReturn:
@@ -366,16 +448,19 @@ class PushMultipartParser:
     def _run(self, data: bytes, emit: Callable[[Event], object]) -> None:
         position, end = 0, len(data)
         while position < end:
-            position = _STEPS[self._state](self, data, position, emit)
+            position = self._steps[self._state](self, data, position, emit)
 
     # PREAMBLE, BODY and COUNTED_BODY: look for the delimiter
 
     def _search(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
         state = self._state
         stop = len(data)
-        if state is State.COUNTED_BODY:
+        if state is _COUNTED_BODY:
             stop = min(stop, position + self._remaining)
         if self._matched:
+            if self._offset == position == 0 and stop > len(self._opening) and data.startswith(self._opening):
+                self._matched = self._shared = 0
+                return self._parts(data, len(self._opening) - 2, emit)
             position = self._resume(data, position, stop, emit)
             if self._state is not state or position == stop:
                 return self._counted(position, emit) if state is State.COUNTED_BODY else position
@@ -421,13 +506,13 @@ class PushMultipartParser:
     def _pass_on(self, data: bytes, position: int, stop: int, emit: Callable[[Event], object]) -> int:
         """No delimiter in data[position:stop]: deliver it, but for a beginning of one at its end."""
         end = stop
-        if self._state is not State.COUNTED_BODY or stop - position < self._remaining:
+        if self._state is not _COUNTED_BODY or stop - position < self._remaining:
             hold = data.rfind(b"\r", max(position, stop - len(self._delimiter) + 1), stop)
             if hold >= 0 and self._delimiter.startswith(data[hold:stop]):
                 end = hold
         self._deliver(data, position, end, emit)
         self._matched, self._shared = stop - end, 0
-        if self._state is State.COUNTED_BODY:
+        if self._state is _COUNTED_BODY:
             self._remaining -= stop - position
             return self._counted(stop, emit)
         return stop
@@ -438,7 +523,7 @@ class PushMultipartParser:
             return
         size = self._size + end - start
         if self._state is State.PREAMBLE:
-            self._skip("preamble", self._limits.max_preamble, end - start, start)
+            self._skip("preamble", self.limits.max_preamble, end - start, start)
             return
         if size > self._max_part_size:
             end = start + self._max_part_size - self._size
@@ -449,7 +534,7 @@ class PushMultipartParser:
         emit(data[start:end])
 
     def _skip(self, what: str, most: int | None, size: int, position: int) -> None:
-        if self._form_data and self._policy is Policy.STRICT:
+        if self._form_data and self.policy is Policy.STRICT:
             raise ParseError(f"{what} in form-data (RFC 7578)", **self._where(position))
         if most is not None and self._size + size > most:
             self._exceed(f"max_{what}", what, position + most - self._size)
@@ -458,7 +543,7 @@ class PushMultipartParser:
     def _delimited(self, emit: Callable[[Event], object]) -> None:
         """A delimiter line is complete: the part before it ends."""
         before = self._before if self._state is State.DELIMITER_LINE else self._state
-        if before is State.BODY or (before is State.COUNTED_END and self._policy is Policy.STRICT):
+        if before is State.BODY or (before is State.COUNTED_END and self.policy is Policy.STRICT):
             emit(PART_END)
         self._matched = self._shared = 0
 
@@ -474,7 +559,7 @@ class PushMultipartParser:
             self._release(position, emit)
             self._state = State.COUNTED_END
             self._body_end = self._offset + position
-            if self._policy is not Policy.STRICT:
+            if self.policy is not Policy.STRICT:
                 emit(PART_END)
         return position
 
@@ -510,7 +595,7 @@ class PushMultipartParser:
         stop = len(data)
         if counted:
             stop = min(stop, position + self._remaining)
-        most = _bound(self._limits.max_header_line)
+        most = _bound(self.limits.max_header_line)
         stop = min(stop, position + most + len(CRLF) - len(self._line_bytes))
         line: Line | None = self._line
         end = position
@@ -540,11 +625,11 @@ class PushMultipartParser:
     def _not_a_delimiter(self, data: bytes, position: int, end: int, emit: Callable[[Event], object]) -> int:
         if self._before is State.COUNTED_END:
             self._overrun()
-        if self._before is State.PREAMBLE and data[end] == LF:
+        self._line_bytes += data[position:end]
+        if self._before is State.PREAMBLE and data[end] == LF and self._line_bytes != b"-":
             raise ParseError("the first delimiter line ends in LF alone", **self._where(end))
         if self._before is State.COUNTED_BODY:
             self._remaining -= end - position
-        self._line_bytes += data[position:end]
         self._state = self._before
         self._release(end, emit)
         return self._counted(end, emit)
@@ -555,7 +640,7 @@ class PushMultipartParser:
         emit(END)
 
     def _epilogue(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
-        self._skip("epilogue", self._limits.max_epilogue, len(data) - position, position)
+        self._skip("epilogue", self.limits.max_epilogue, len(data) - position, position)
         return len(data)
 
     # HEADERS
@@ -591,14 +676,14 @@ class PushMultipartParser:
                     return after
             if block[start] not in b" \t":
                 self._fields += 1
-                if self._fields > _bound(self._limits.max_headers):
+                if self._fields > _bound(self.limits.max_headers):
                     self._exceed_in_headers("max_headers", origin + end, self._index + 1)
             self._line_start = self._searched = end + 2
 
     def _check_line(self, start: int, end: int, origin: int) -> None:
         """Hold the bounds on one header line and on the block; of two that are passed, the first counts."""
-        line_end = start + _bound(self._limits.max_header_line)
-        block_end = _bound(self._limits.max_header_bytes)
+        line_end = start + _bound(self.limits.max_header_line)
+        block_end = _bound(self.limits.max_header_bytes)
         if start < end and end > min(line_end, block_end):
             limit = "max_header_line" if line_end <= block_end else "max_header_bytes"
             self._exceed_in_headers(limit, origin + min(line_end, block_end), self._index + 1)
@@ -621,7 +706,7 @@ class PushMultipartParser:
 
     def _read_block(self, block: bytes, index: int, position: int) -> PartBegin:
         try:
-            begin = PartBegin(block, form_data=self._form_data, policy=self._policy, limits=self._limits)
+            begin = PartBegin(block, form_data=self._form_data, policy=self.policy, limits=self.limits)
         except MultipartError as exc:
             exc.offset = self._offset + position
             exc.part_index = index
@@ -659,29 +744,35 @@ class PushMultipartParser:
         """
         delimiter, size = self._delimiter, len(self._delimiter)
         find, followed_by, length = data.find, data.startswith, len(data)
-        cached, usage = self._cache.get, self._usage
+        cache, usage, form_data = self._cache, self._usage, self._form_data
+        cached = cache.get
         room = self._max_parts - usage.parts
         header_room = self._max_total_header_bytes - usage.header_bytes
         fast = self._fast and length <= self._max_part_size
         index = first = self._index
         header_bytes = 0
+        begin: PartBegin | None
         self._state = State.HEADERS
         try:
             while True:
                 start = position + 2
-                begin: PartBegin | None = None
+                blank = find(BLANK, position) if fast else -1
                 # A dash may begin an adjacent delimiter.
-                if not fast or start >= length or data[start] == DASH:
-                    break
-                blank = find(BLANK, position)
-                if blank < 0 or blank - start > _FAST_BYTES:
+                if blank < 0 or blank - start > _FAST_BYTES or data[start] == DASH:
+                    begin = None
                     break
                 block = data[start:blank]
                 begin = cached(block)
                 if begin is None:
-                    if block.count(CRLF) >= _FAST_LINES:
+                    begin = read_common_form_block(block) if form_data else None
+                    if begin is not None:
+                        if len(cache) >= _CACHE_SIZE:
+                            cache.clear()
+                        cache[block] = begin
+                    elif block.count(CRLF) >= _FAST_LINES:
                         break
-                    begin = self._read_block(block, index + 1, start)
+                    else:
+                        begin = self._read_block(block, index + 1, start)
                 index += 1
                 header_bytes += len(block)
                 if index - first > room or header_bytes > header_room:
@@ -691,13 +782,17 @@ class PushMultipartParser:
                 body = blank + 4
                 found = find(delimiter, blank + 2)
                 after = found + size
-                if found < 0 or not followed_by(CRLF, after):
+                if found < 0 or (begin.content_length is not None and begin.content_length != found - body):
                     break
-                if begin.content_length is not None and begin.content_length != found - body:
+                more = followed_by(CRLF, after)
+                if not more and not followed_by(CLOSE_LINE, after):
                     break
                 if found > body:
                     emit(data[body:found])
                 emit(PART_END)
+                if not more:
+                    self._end(emit)
+                    return after + len(CLOSE_LINE)
                 position = after
         finally:
             usage.parts += index - first
@@ -712,18 +807,19 @@ class PushMultipartParser:
             return self._pass_on(data, body, length, emit)
         return body
 
+    _steps: ClassVar[dict[State, Callable[[PushMultipartParser, bytes, int, Callable[[Event], object]], int]]] = {
+        State.PREAMBLE: _search,
+        State.DELIMITER_LINE: _delimiter_line,
+        State.HEADERS: _headers,
+        State.BODY: _search,
+        State.COUNTED_BODY: _search,
+        State.COUNTED_END: _expect,
+        State.EPILOGUE: _epilogue,
+    }
+
 
 _IN_PART = frozenset({State.BODY, State.COUNTED_BODY, State.COUNTED_END})
 _LINE_DONE = frozenset({Line.IS_DELIMITER, Line.IS_CLOSE_DELIMITER})
-_STEPS: dict[State, Callable[[PushMultipartParser, bytes, int, Callable[[Event], object]], int]] = {
-    State.PREAMBLE: PushMultipartParser._search,
-    State.DELIMITER_LINE: PushMultipartParser._delimiter_line,
-    State.HEADERS: PushMultipartParser._headers,
-    State.BODY: PushMultipartParser._search,
-    State.COUNTED_BODY: PushMultipartParser._search,
-    State.COUNTED_END: PushMultipartParser._expect,
-    State.EPILOGUE: PushMultipartParser._epilogue,
-}
 _DEFAULT_LIMITS = Limits()
 
 

@@ -1,0 +1,376 @@
+"""One message being read: its levels, and the body of the part that each has come to.
+
+Which way the data flows: source -> :class:`Channel` -> :class:`Level` (parser, events) -> :class:`PartSource`. A nested
+level reads from the part that it is the body of, so the outer boundary always wins. Nothing is awaited that is already
+here, and state changes only after an await.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections import deque
+
+from multidict import CIMultiDictProxy
+
+from . import hdrs
+from .events import PART_END, Event, PartBegin
+from .exceptions import LimitExceeded, MultipartError, StateError
+from .headers import parse_content_length
+from .limits import Limits
+from .parser import PushMultipartParser
+from .streams import ByteStream, Source, open_source
+
+__all__ = ("Channel", "Level", "PartSource", "lone_part")
+
+
+class Channel:
+    """The one way in: the source of the whole message, and whether a task is waiting in it."""
+
+    __slots__ = ("busy", "error", "header_bytes", "jobs", "parts", "source")
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.busy = False
+        self.jobs: set[asyncio.Future[list[bytes]]] = set()  # threads that decode for parts of this message
+        self.parts = 0  # that have been come to, at all levels
+        self.header_bytes = 0
+        self.error: LimitExceeded | None = None  # a limit on the whole message has been passed
+
+    def check(self) -> None:
+        """Raise :exc:`StateError` when a task is waiting, and the error that ended the message."""
+        if self.busy:
+            raise StateError("another task is reading this message")
+        if self.error is not None:
+            raise self.error.fresh()
+
+    def count(self, begin: PartBegin, limits: Limits) -> None:
+        """Hold the limits on all parts of the message, in the order in which the caller comes to them.
+
+        Each parser holds them for its own level only: it reads ahead, and how far depends on how the input was cut.
+
+        :raises LimitExceeded: ``max_parts``, ``max_total_header_bytes``; for the whole message, from now on.
+        """
+        self.parts += 1
+        self.header_bytes += len(begin.raw)
+        for limit, value, size in (
+            ("max_parts", limits.max_parts, self.parts),
+            ("max_total_header_bytes", limits.max_total_header_bytes, self.header_bytes),
+        ):
+            if value is not None and size > value:
+                self.error = LimitExceeded(
+                    f"message passes {limit} of {value}", limit=limit, value=value, part_name=begin.name
+                )
+                raise self.error.fresh()
+
+    async def receive(self) -> bytes | None:
+        """The next bytes of the message; None at the end."""
+        self.check()
+        self.busy = True
+        try:
+            return await self.source.receive()
+        finally:
+            self.busy = False
+
+    def start(self, job: asyncio.Future[list[bytes]]) -> asyncio.Future[list[bytes]]:
+        """Know of a thread until it is done."""
+        self.jobs.add(job)
+        job.add_done_callback(self.jobs.discard)
+        return job
+
+    async def finish(self, job: asyncio.Future[list[bytes]]) -> list[bytes]:
+        """Wait for the thread; a wait that is cancelled leaves it at work for the next one."""
+        self.check()
+        self.busy = True
+        try:
+            return await asyncio.shield(job)
+        finally:
+            self.busy = False
+
+    async def aclose(self) -> None:
+        """Close the source, after the threads; cancellation is held back until then."""
+        cancelled: asyncio.CancelledError | None = None
+        while self.jobs:
+            try:
+                await asyncio.wait(self.jobs)
+            except asyncio.CancelledError as exc:
+                cancelled = exc
+        await self.source.aclose()
+        if cancelled is not None:
+            raise cancelled
+
+
+class Level:
+    """One multipart body being read."""
+
+    __slots__ = ("channel", "events", "parser", "part", "receiver")
+
+    @property
+    def is_root(self) -> bool:
+        """Whether this is the outermost level."""
+        return self.receiver is self.channel
+
+    def __init__(self, parser: PushMultipartParser, channel: Channel, receiver: Channel | PartSource) -> None:
+        self.parser = parser
+        self.channel = channel
+        self.receiver = receiver
+        self.events: deque[Event] = deque()
+        self.part: PartSource | None = None  # the part that may be read now
+
+    async def fill(self) -> bool:
+        """Await one chunk and parse it; False when the input has ended before.
+
+        :raises MultipartError: the same error again, freshly, once there is one and all events before it are used.
+        """
+        error = self.parser.error
+        if error is not None:
+            raise error.fresh()
+        if self.parser.closed:
+            return False
+        data = await self.receiver.receive()
+        try:
+            # What comes before an error is kept, by extend() itself.
+            self.events.extend(self.parser.close() if data is None else self.parser.feed(data))
+        except MultipartError:
+            if not self.events:
+                raise
+        return True
+
+    async def drain(self) -> None:
+        """Read to the end of the input, epilogue included."""
+        self.part = None
+        while True:
+            self.events.clear()
+            if not await self.fill():
+                return
+
+
+class PartSource:
+    """The raw body of one part, as the readers are constructed with; internal, but for being passed on."""
+
+    __slots__ = ("_ended", "_rest", "begin", "level")
+
+    def __init__(self, level: Level, begin: PartBegin) -> None:
+        self.level = level
+        self.begin = begin
+        self._ended = False
+        self._rest: tuple[bytes, int] | None = None  # what is left of a piece, and from where
+
+    @property
+    def passed(self) -> bool:
+        """Whether the reader, or one that it is nested in, has moved on to what follows this part."""
+        level = self.level
+        return level.part is not self or (isinstance(level.receiver, PartSource) and level.receiver.passed)
+
+    def check(self) -> None:
+        """Raise :exc:`StateError` when the part cannot be read now."""
+        self.level.receiver.check()  # the channel, or the part that this one is inside
+        if self.level.part is not self:
+            raise StateError("the reader has moved on from this part")
+
+    def at_eof(self) -> bool:
+        """Whether the last byte has been handed out and that is known to be the end."""
+        if self.passed:
+            return True
+        events = self.level.events
+        return self._rest is None and (self._ended or (bool(events) and events[0] is PART_END))
+
+    async def receive(self) -> bytes | None:
+        """The next bytes of the body, as they came; None at its end."""
+        if self._rest is not None:
+            data, start = self._rest
+            self._rest = None
+            return data[start:]
+        return await self._next()
+
+    async def _next(self) -> bytes | None:
+        if self.level.part is not self:
+            raise StateError("the reader has moved on from this part")
+        if self._ended:
+            return None
+        events = self.level.events
+        while not events:
+            await self.level.fill()
+        event = events.popleft()
+        if isinstance(event, bytes):
+            return event
+        self._ended = True
+        return None
+
+    async def take(self, size: int) -> bytes:
+        """At most ``size`` bytes of the next piece; ``b""`` at the end."""
+        if self._rest is None:
+            data = await self._next()
+            if data is None:
+                return b""
+            start = 0
+        else:
+            data, start = self._rest
+            self._rest = None
+        if len(data) - start > size:
+            self._rest = (data, start + size)
+            return data[start : start + size]
+        return data[start:]
+
+    async def take_line(self) -> bytes:
+        """The next piece, up to its first LF if there is one; ``b""`` at the end."""
+        if self._rest is None:
+            data = await self._next()
+            if data is None:
+                return b""
+            start = 0
+        else:
+            data, start = self._rest
+            self._rest = None
+        end = data.find(b"\n", start) + 1
+        if 0 < end < len(data):
+            self._rest = (data, end)
+            return data[start:end]
+        return data[start:]
+
+    def give_back(self, data: bytes) -> None:
+        """Keep what was taken last and not used; the next call gets it first."""
+        if data:
+            if self._rest is not None:
+                rest, start = self._rest
+                if rest.endswith(data, 0, start):
+                    self._rest = (rest, start - len(data))
+                    return
+                data += rest[start:]
+            self._rest = (data, 0)
+
+    async def gather(self, size: int) -> None:
+        """Keep at least ``size`` bytes at hand, or all to the end."""
+        while self._rest is None or len(self._rest[0]) - self._rest[1] < size:
+            piece = await self._next()
+            if piece is None:
+                return
+            if self._rest is not None:
+                rest, start = self._rest
+                piece = rest[start:] + piece
+            self._rest = (piece, 0)
+
+    def whole(self) -> bytes | None:
+        """The rest of the body when all of it is here already."""
+        events = self.level.events
+        if self._rest is not None:
+            return None
+        if self._ended:
+            return b""
+        if not events:
+            return None
+        first = events[0]
+        if isinstance(first, bytes):
+            if len(events) < 2 or events[1] is not PART_END:
+                return None
+            events.popleft()
+        else:
+            first = b""
+        events.popleft()
+        self._ended = True
+        return first
+
+    async def drain(self) -> None:
+        """Read the rest and drop it."""
+        self._rest = None
+        while await self._next() is not None:
+            pass
+
+
+class LonePart(PartSource):
+    """The body of a part that is read without its message, as aiohttp's BodyPartReader can be.
+
+    Its delimiter may be the last that there is, and what follows the body is not ours: it goes back to a source that
+    has ``unread_data``, and is dropped otherwise.
+    """
+
+    __slots__ = ("_lookahead", "_size")
+
+    def __init__(self, level: Level, begin: PartBegin, lookahead: Lookahead) -> None:
+        super().__init__(level, begin)
+        self._lookahead = lookahead
+        self._size = 0
+
+    async def _next(self) -> bytes | None:
+        if self._ended:
+            return None
+        data = await super()._next()
+        if data is not None:
+            self._size += len(data)
+        if data is None or (self.level.events and self.level.events[0] is PART_END):
+            self._ended = True
+            self._lookahead.unread(self._size)
+        return data
+
+    def whole(self) -> bytes | None:
+        return None  # _next() has to see every piece
+
+
+class Lookahead:
+    """The source of a part that stands alone; it remembers what may have to go back."""
+
+    # The longest delimiter line that STANDARD reads
+    _KEPT = 9 * 1024
+
+    def __init__(self, content: ByteStream, *, counted: bool) -> None:
+        """Read ahead in ``content``.
+
+        :param counted: a Content-Length says where the body ends, so its delimiter is not needed.
+        """
+        self._source = open_source(content)
+        self._counted = counted
+        self._unread = getattr(content, "unread_data", None)
+        self._recent = b""
+        self._start = 0  # of what is remembered
+        self._ended = False
+
+    async def receive(self) -> bytes | None:
+        if self._ended:
+            return None
+        data = await self._source.receive()
+        if data is None:
+            # "--b" at the end of the input is a delimiter line that was cut; a body that was cut stays one.
+            self._ended = True
+            return None if self._counted else b"\r\n"
+        if self._unread is not None:
+            drop = max(0, len(self._recent) - self._KEPT)
+            self._start += drop
+            self._recent = self._recent[drop:] + data
+        return data
+
+    def unread(self, size: int) -> None:
+        """Give back what follows a body of ``size`` bytes, from the dashes of its delimiter on."""
+        surplus = self._recent[size - self._start :].removeprefix(b"\r\n")
+        if self._unread is not None and surplus:
+            with warnings.catch_warnings():
+                # aiohttp would rather have it gone, but has no other way.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self._unread(surplus)
+
+    async def aclose(self) -> None:
+        await self._source.aclose()
+
+
+def lone_part(boundary: bytes, headers: CIMultiDictProxy[str], content: ByteStream, subtype: str) -> PartSource:
+    """The body of a part that is read without its message.
+
+    :param boundary: the dash-boundary.
+    :param headers: those of the part; its Content-Length counts, except in form-data.
+    :param content: the body and its delimiter.
+    :param subtype: of the multipart message that the part was in.
+    :raises ParseError: the Content-Length is no length.
+    """
+    parser = PushMultipartParser(boundary.removeprefix(b"--"))
+    length = None if subtype == "form-data" else headers.get(hdrs.CONTENT_LENGTH)
+    lookahead = Lookahead(content, counted=length is not None)
+    channel = Channel(lookahead)
+    level = Level(parser, channel, channel)
+    block = b"%b\r\n" % boundary
+    if length is not None:
+        block += b"Content-Length: %d\r\n" % parse_content_length(length)
+    begin, *events = parser.feed(block + b"\r\n")
+    if not isinstance(begin, PartBegin):
+        raise TypeError(f"the parser began a part with {begin!r}")
+    level.events.extend(events)
+    level.part = part = LonePart(level, begin, lookahead)
+    return part

@@ -1,0 +1,211 @@
+"""Payloads that are read from files, plain ones in a thread, and from async readers."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import stat
+from collections.abc import AsyncIterator
+from inspect import isawaitable
+from typing import IO, Any
+
+from . import hdrs
+from .exceptions import StateError
+from .headers import media_type_charset
+from .payload_base import DEFAULT_CHUNK_SIZE, READ_SIZE, Payload, file_name
+from .streams import AsyncReadable
+
+__all__ = ("AsyncReadablePayload", "BufferedReaderPayload", "BytesIOPayload", "IOBasePayload", "TextIOPayload")
+
+
+class IOBasePayload(Payload):
+    """A file, read in a thread from where it stands now; each time that it is sent, it is rewound to there.
+
+    :param disposition: the disposition type to set with the file's base name; None for no Content-Disposition.
+    """
+
+    _value: IO[Any]
+
+    def __init__(self, value: IO[Any], disposition: str | None = "attachment", *args: Any, **kwargs: Any) -> None:
+        if kwargs.get("filename") is None:
+            kwargs["filename"] = file_name(value)
+        super().__init__(value, *args, **kwargs)
+        if self._filename is not None and disposition is not None and hdrs.CONTENT_DISPOSITION not in self._headers:
+            self.set_content_disposition(disposition, filename=self._filename)
+        self._started = False
+        try:
+            self._start = value.tell() if value.seekable() else None
+        except (AttributeError, OSError, ValueError):
+            self._start = None
+
+    @property
+    def consumed(self) -> bool:
+        """Whether it has been sent and cannot be rewound."""
+        return self._started and self._start is None
+
+    def rewind(self) -> None:
+        """Get ready to be sent.
+
+        :raises StateError: the file has been sent and cannot be rewound, or is closed.
+        """
+        if self.consumed:
+            raise StateError(f"{self._filename or 'the file'} can be sent only once: it cannot be rewound")
+        if getattr(self._value, "closed", False):
+            raise StateError(f"{self._filename or 'the file'} is closed")
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The file's bytes, each chunk read in a thread."""
+        loop = asyncio.get_running_loop()
+        self._started = True
+        start = self._start
+        while True:
+            job = loop.run_in_executor(None, self._read, start)
+            try:
+                chunk = await asyncio.shield(job)
+            except asyncio.CancelledError:
+                # The file is not left to a thread that still reads it.
+                while not job.done():
+                    await asyncio.wait([job])
+                if not job.cancelled():
+                    job.exception()
+                raise
+            if not chunk:
+                return
+            start = None
+            yield chunk
+            del job, chunk  # or it would be kept while the next one is read
+
+    def _read(self, start: int | None) -> bytes:
+        if start is not None:
+            self._value.seek(start)
+        return _as_bytes(self._value.read(READ_SIZE), self._encoding)
+
+    async def close(self) -> None:
+        """Close the file, in a thread."""
+        await asyncio.get_running_loop().run_in_executor(None, self._value.close)
+
+
+class TextIOPayload(IOBasePayload):
+    """A text file. Its size is not known: encoding and newline translation can change it."""
+
+    def __init__(
+        self,
+        value: IO[str],
+        *args: Any,
+        encoding: str | None = None,
+        content_type: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        charset = encoding or media_type_charset(content_type) or "utf-8"
+        super().__init__(
+            value,
+            *args,
+            encoding=charset,
+            content_type=content_type or f"text/plain; charset={charset}",
+            **kwargs,
+        )
+
+
+class BytesIOPayload(IOBasePayload):
+    """What is left of a ``BytesIO``."""
+
+    _value: io.BytesIO
+
+    @property
+    def size(self) -> int | None:
+        """How many bytes are left from where it stood."""
+        if self._value.closed:
+            return None
+        return max(self._value.getbuffer().nbytes - (self._start or 0), 0)
+
+    def whole(self) -> bytes | None:
+        """All bytes."""
+        return self._value.getvalue()[self._start or 0 :]
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes in pieces; there is nothing to wait for."""
+        position = self._start or 0
+        while True:
+            # Its place is its own: the same object may be in another part too.
+            self._value.seek(position)
+            chunk = self._value.read(READ_SIZE)
+            if not chunk:
+                return
+            position += len(chunk)
+            yield chunk
+            del chunk
+
+    async def close(self) -> None:
+        """Close it."""
+        self._value.close()
+
+
+class BufferedReaderPayload(IOBasePayload):
+    """A binary file on disk, whose size is known."""
+
+    @property
+    def size(self) -> int | None:
+        """From where it stood to its end; None for a pipe and the like."""
+        # Of a wrapper around something else (gzip) fileno() is that other file's.
+        raw = getattr(self._value, "raw", self._value)
+        if self._start is None or not isinstance(raw, io.FileIO):
+            return self._size
+        try:
+            status = os.fstat(raw.fileno())
+        except (OSError, ValueError):
+            return self._size
+        return max(status.st_size - self._start, 0) if stat.S_ISREG(status.st_mode) else self._size
+
+
+class AsyncReadablePayload(Payload):
+    """Anything with an async ``read(n)``: an async file (aiofiles, anyio), an asyncio or aiohttp stream reader.
+
+    A file, which is what has ``seek()``, is rewound to where it stood when it was sent first.
+    """
+
+    _value: AsyncReadable
+
+    def __init__(self, value: AsyncReadable, *args: Any, **kwargs: Any) -> None:
+        if kwargs.get("filename") is None:
+            kwargs["filename"] = file_name(value)
+        super().__init__(value, *args, **kwargs)
+        if self._filename is not None and hdrs.CONTENT_DISPOSITION not in self._headers:
+            self.set_content_disposition("attachment", filename=self._filename)
+        self._start: int | None = None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """What the source gives."""
+        if self._start is not None:
+            await self._value.seek(self._start)  # type: ignore[attr-defined]
+        else:
+            self._consumed = True
+            self._start = await _position(self._value)
+            self._consumed = self._start is None
+        size = READ_SIZE if self._start is not None else DEFAULT_CHUNK_SIZE  # a file is read in a thread
+        while chunk := await self._value.read(size):
+            yield _as_bytes(chunk, self._encoding)
+            del chunk
+
+    async def close(self) -> None:
+        """Close the source, where it can be."""
+        close = getattr(self._value, "aclose", None) or getattr(self._value, "close", None)
+        result = close() if close is not None else None
+        if isawaitable(result):
+            await result
+
+
+def _as_bytes(data: bytes | str | None, encoding: str | None) -> bytes:
+    """What was read from a file, which may be one of text."""
+    return data.encode(encoding or "utf-8") if isinstance(data, str) else data or b""
+
+
+async def _position(value: Any) -> int | None:
+    """Where an async file stands; None where it cannot be rewound."""
+    try:
+        seekable = value.seekable()  # plain in anyio
+        if isawaitable(seekable):
+            seekable = await seekable
+        return await value.tell() if seekable and hasattr(value, "seek") else None
+    except (AttributeError, OSError, TypeError, ValueError):
+        return None

@@ -1,0 +1,261 @@
+"""Where bytes come from: one interface, :class:`Source`, and adapters from anything that yields bytes.
+
+Rules:
+
+* ``receive()`` gives the next bytes, at least one, as they came; None at the end, and again after it.
+* State changes only after an await, so that a cancelled ``receive()`` can be called again and loses nothing, where what
+  is read from survives that. An async generator does not: it ends when it is cancelled, and asking it again would look
+  like the end of the input. Its adapter raises :exc:`StateError` from then on.
+* Nothing is ever given back to what is read from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from typing import Protocol, Self, TypeAlias, runtime_checkable
+
+from .exceptions import StateError
+
+__all__ = ("READ_SIZE", "AsyncReadable", "ByteStream", "Source", "StreamReader", "open_source")
+
+READ_SIZE = 256 * 1024
+"""What a source with ``read(n)`` is asked for, in bytes."""
+
+
+@runtime_checkable
+class AsyncReadable(Protocol):
+    """Anything with an awaitable ``read(n)``: ``asyncio.StreamReader``, ``aiohttp.StreamReader``, an async file."""
+
+    def read(self, n: int, /) -> Awaitable[bytes]:
+        """At most ``n`` bytes; none at the end."""
+
+
+ByteStream: TypeAlias = AsyncReadable | AsyncIterable[bytes] | bytes | bytearray | memoryview
+"""What the readers take as ``content``."""
+
+
+class Source(Protocol):
+    """What the readers read from."""
+
+    async def receive(self) -> bytes | None:
+        """The next bytes, at least one; None at the end."""
+
+    async def aclose(self) -> None:
+        """Close what this adapter opened; what the caller opened stays open."""
+
+
+def open_source(content: ByteStream) -> Source:
+    """The source over ``content``.
+
+    :raises TypeError: ``content`` has neither an awaitable ``read(n)`` nor is it an async iterable or bytes.
+    """
+    if isinstance(content, StreamReader):
+        return content
+    if isinstance(content, (bytes, bytearray, memoryview)):
+        return _BytesSource(bytes(content))
+    if isinstance(content, AsyncReadable):
+        return _ReadSource(content)
+    if isinstance(content, AsyncIterable):
+        return _IterableSource(aiter(content))
+    raise TypeError(f"content must have an async read(), or be an async iterable or bytes, not {type(content)!r}")
+
+
+class _BytesSource:
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes) -> None:
+        self._data: bytes | None = data
+
+    async def receive(self) -> bytes | None:
+        data, self._data = self._data, None
+        return data or None
+
+    async def aclose(self) -> None:
+        self._data = None
+
+
+class _ReadSource:
+    __slots__ = ("_content",)
+
+    def __init__(self, content: AsyncReadable) -> None:
+        self._content = content
+
+    async def receive(self) -> bytes | None:
+        result = self._content.read(READ_SIZE)
+        if isinstance(result, bytes):
+            raise TypeError(f"read() of {type(self._content)!r} is not async")
+        return await result or None
+
+    async def aclose(self) -> None:
+        pass
+
+
+class _IterableSource:
+    __slots__ = ("_broken", "_iterator")
+
+    def __init__(self, iterator: AsyncIterator[bytes]) -> None:
+        self._iterator = iterator
+        self._broken = False
+
+    async def receive(self) -> bytes | None:
+        if self._broken:
+            raise StateError("the async generator that is read from was cancelled or failed, and cannot go on")
+        try:
+            while not (data := await anext(self._iterator)):
+                pass
+        except StopAsyncIteration:
+            return None
+        except BaseException:
+            self._broken = isinstance(self._iterator, AsyncGenerator)
+            raise
+        return data
+
+    async def aclose(self) -> None:
+        if isinstance(self._iterator, AsyncGenerator):
+            await self._iterator.aclose()
+
+
+class StreamReader:
+    """A stream that is filled by callbacks and read by coroutines.
+
+    For protocols that push: call :meth:`feed_data` and :meth:`feed_eof`, or :meth:`set_exception`, from the loop's
+    thread. One task reads. Past ``high_water`` bytes held, ``pause`` is called once; when at most ``low_water`` are
+    left, ``resume`` (as ``asyncio.Transport.pause_reading`` and ``resume_reading`` want it).
+
+    :param high_water: in bytes.
+    :param low_water: in bytes; a quarter of ``high_water`` if not given.
+    :param pause: called without arguments when too much is held.
+    :param resume: called without arguments when little is held again.
+    :raises ValueError: ``low_water`` is above ``high_water``, or one is negative.
+    """
+
+    def __init__(
+        self,
+        *,
+        high_water: int = 256 * 1024,
+        low_water: int | None = None,
+        pause: Callable[[], object] | None = None,
+        resume: Callable[[], object] | None = None,
+    ) -> None:
+        if low_water is None:
+            low_water = high_water // 4
+        if not 0 <= low_water <= high_water:
+            raise ValueError(f"low_water {low_water} is not between 0 and high_water {high_water}")
+        self._high_water = high_water
+        self._low_water = low_water
+        self._pause = pause
+        self._resume = resume
+        self._chunks: deque[bytes] = deque()
+        self._held = 0
+        self._paused = False
+        self._eof = False
+        self._exception: BaseException | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def feed_data(self, data: bytes) -> None:
+        """Append bytes; none is nothing.
+
+        :raises StateError: after :meth:`feed_eof`.
+        """
+        if self._eof:
+            raise StateError("feed_data() after feed_eof()")
+        if not data:
+            return
+        self._chunks.append(bytes(data))
+        self._held += len(data)
+        if self._held > self._high_water and not self._paused:
+            self._paused = True
+            if self._pause is not None:
+                self._pause()
+        self._wake()
+
+    def feed_eof(self) -> None:
+        """No more bytes will come."""
+        self._eof = True
+        self._wake()
+
+    def set_exception(self, exc: BaseException) -> None:
+        """Raise ``exc`` from every read, once the bytes before it have been read."""
+        self._exception = exc
+        self._wake()
+
+    def at_eof(self) -> bool:
+        """Whether all bytes have been read and no more will come."""
+        return self._eof and not self._chunks
+
+    async def receive(self) -> bytes | None:
+        """The oldest chunk, as it was fed; None at the end.
+
+        :raises StateError: another task is waiting in this stream.
+        """
+        await self._wait()
+        return self._take(self._chunks.popleft()) if self._chunks else None
+
+    async def read(self, n: int = -1, /) -> bytes:
+        """1 to ``n`` bytes that are here, as soon as there is one; ``b""`` at the end. ``n`` < 0: all to the end."""
+        if n == 0:
+            return b""
+        if n < 0:
+            while not (self._eof or self._exception):
+                await self._wait(more=True)
+            if self._exception is not None:
+                raise self._exception
+            data = b"".join(self._chunks)
+            self._chunks.clear()
+            return self._take(data)
+        await self._wait()
+        if not self._chunks:
+            return b""
+        chunk = self._chunks.popleft()
+        if len(chunk) > n:
+            self._chunks.appendleft(chunk[n:])
+            chunk = chunk[:n]
+        return self._take(chunk)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data = await self.receive()
+        if data is None:
+            raise StopAsyncIteration
+        return data
+
+    async def aclose(self) -> None:
+        """Nothing to close: who feeds the stream ends it."""
+
+    def _take(self, chunk: bytes) -> bytes:
+        self._held -= len(chunk)
+        if self._paused and self._held <= self._low_water:
+            self._resume_feeding()
+        return chunk
+
+    def _resume_feeding(self) -> None:
+        self._paused = False
+        if self._resume is not None:
+            self._resume()
+
+    async def _wait(self, *, more: bool = False) -> None:
+        """Until there are bytes (``more``: further bytes), or the end."""
+        if self._waiter is not None:
+            raise StateError("another task is reading this stream")
+        held = self._held
+        while not self._eof and (not self._chunks or (more and self._held == held)):
+            if self._exception is not None:
+                raise self._exception
+            if more and self._paused:
+                # All is asked for, so there is no level at which to stop.
+                self._resume_feeding()
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        if self._exception is not None and not self._chunks:
+            raise self._exception
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
