@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from .codecs import Codec, encoded_size, encoder
+from .codecs import Codec, encoder
 from .exceptions import StateError
 from .payload_base import Payload, chunks_of, whole_of
 from .sending import closing
@@ -31,17 +31,6 @@ class Body(NamedTuple):
     """How many bytes it has to come to, before any encoding; None where that is open."""
     nested: Layout | None
     """In place of the payload's own bytes: a message that is sent as it is."""
-
-    @property
-    def size(self) -> int | None:
-        """How many bytes it will be; None when that is not known."""
-        if self.nested is not None:
-            return self.nested.size
-        if self.content_coding is not None or self.transfer_encoding == "quoted-printable":
-            return None
-        if self.transfer_encoding is not None and self.declared is not None:
-            return encoded_size(self.declared)
-        return self.declared
 
 
 class Layout(NamedTuple):
@@ -162,18 +151,12 @@ def _encoded(body: Body, whole: bytes) -> Iterable[bytes]:
     payload, coding, transfer_encoding, declared, _ = body
     if declared is not None and len(whole) != declared:
         raise StateError(f"a {type(payload).__name__} of {declared} bytes has {len(whole)} bytes now")
-    if coding is None and transfer_encoding is None:
-        return (whole,)
-    return _encoded_pieces(whole, encoder(transfer_encoding, coding))
-
-
-def _encoded_pieces(whole: bytes, codec: Codec | None) -> Iterator[bytes]:
+    codec = None if coding is None and transfer_encoding is None else encoder(transfer_encoding, coding)
     if codec is None:
-        yield whole
-        return
+        return (whole,)
     codec.feed_data(whole)
     codec.feed_eof()
-    yield from _drain(codec)
+    return _drain(codec)
 
 
 def _drain(codec: Codec) -> Iterator[bytes]:

@@ -59,10 +59,12 @@ class IOBasePayload(Payload):
         loop = asyncio.get_running_loop()
         self._started = True
         start = self._start
+        # A future, and a thread that is slow to let go of it, would keep its result while the next chunk is read.
+        box: list[bytes] = []
         while True:
-            job = loop.run_in_executor(None, self._read, start)
+            job = loop.run_in_executor(None, self._read, start, box)
             try:
-                chunk = await asyncio.shield(job)
+                await asyncio.shield(job)
             except asyncio.CancelledError:
                 # The file is not left to a thread that still reads it.
                 while not job.done():
@@ -70,16 +72,15 @@ class IOBasePayload(Payload):
                 if not job.cancelled():
                     job.exception()
                 raise
-            if not chunk:
+            if not box[0]:
                 return
             start = None
-            yield chunk
-            del job, chunk  # or it would be kept while the next one is read
+            yield box.pop()
 
-    def _read(self, start: int | None) -> bytes:
+    def _read(self, start: int | None, box: list[bytes]) -> None:
         if start is not None:
             self._value.seek(start)
-        return _as_bytes(self._value.read(READ_SIZE), self._encoding)
+        box.append(_as_bytes(self._value.read(READ_SIZE), self._encoding))
 
     async def close(self) -> None:
         """Close the file, in a thread."""

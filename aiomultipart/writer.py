@@ -18,7 +18,7 @@ from yarl import URL
 
 from . import hdrs
 from . import payload as payloads
-from .codecs import encoder
+from .codecs import encoded_size, encoder
 from .framing import Body, Layout, render, render_whole
 from .headers import check_field, parse_content_length
 from .payload import HeadersLike, JsonPayload, Payload, StringPayload, get_payload, whole_of
@@ -122,8 +122,9 @@ class _Entry:
         self._nested: Layout | None = None
         if coding is not None or transfer_encoding is not None:
             encoder(transfer_encoding, coding)
-            self._declared = payload.size
-            self.size = Body(payload, coding, transfer_encoding, self._declared, None).size
+            self._declared = size = payload.size
+            predictable = coding is None and transfer_encoding == "base64"
+            self.size = encoded_size(size) if predictable and size is not None else None
         elif isinstance(payload, MultipartWriter) and payload.renders_by_layout:
             self._nested = payload.layout()
             self._declared, self.size = None, self._nested.size

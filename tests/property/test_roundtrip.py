@@ -15,8 +15,7 @@ import aiomultipart
 from aiomultipart import Limits, MultipartReader, MultipartWriter, hdrs
 from tests.writing import OnlyWrite, Repeatable, every_way
 
-# As many as it takes for nested trees, whose headers stand in the body of the part around them.
-LIMITS = Limits(max_decode_ratio=None)
+LIMITS = Limits(max_depth=30, max_decode_ratio=None)
 
 
 @dataclass(frozen=True)
