@@ -24,8 +24,14 @@ READ_SIZE = 256 * 1024
 """What a source with ``read(n)`` is asked for, in bytes."""
 
 
+class _HasRead(type(Protocol)):  # type: ignore[misc]  # the metaclass of protocols
+    def __instancecheck__(cls, instance: object) -> bool:
+        # Wrappers (tempfile has some) pass attributes on, which the check of a runtime protocol does not see.
+        return callable(getattr(instance, "read", None))
+
+
 @runtime_checkable
-class AsyncReadable(Protocol):
+class AsyncReadable(Protocol, metaclass=_HasRead):
     """Anything with an awaitable ``read(n)``: ``asyncio.StreamReader``, ``aiohttp.StreamReader``, an async file."""
 
     def read(self, n: int, /) -> Awaitable[bytes]:
