@@ -1,8 +1,8 @@
 """What the parser says: a body part begins, bytes of its body, the part ends, the message ends.
 
 The bytes of a body are plain ``bytes``, the two ends are constants, and a :class:`PartBegin` is shared by all parts
-with an equal header block, so nobody may change it. That shape was the fastest of those measured; see *Performance* in
-the documentation.
+with an equal header block, so nobody may change it. That shape was the fastest of those measured; see
+``benchmarks/event_shapes.py``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from . import hdrs
 from .exceptions import ParseError
 from .headers import (
+    IDENTITY_TRANSFER_ENCODINGS,
     TCHAR,
     MediaType,
     decode_field_block,
@@ -62,8 +63,6 @@ _COMMON_FORM_BLOCK = re.compile(
 ).fullmatch
 
 _ONCE = ("content-disposition", "content-type", "content-transfer-encoding")
-# RFC 2045 section 6.2: the transfer encodings that change nothing
-IDENTITY_TRANSFER_ENCODINGS: Final = frozenset({"", "7bit", "8bit", "binary"})
 
 
 @final

@@ -71,6 +71,9 @@ _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 # In form-data "\" stays before what a path would have there, in any script, so that C:\dir\file keeps its characters.
 _FORM_QUOTED_PAIR = re.compile(r"\\([^\w.\-\\])", re.DOTALL)
 
+# RFC 2045 section 6.2: the transfer encodings that change nothing
+IDENTITY_TRANSFER_ENCODINGS = frozenset({"", "7bit", "8bit", "binary"})
+
 # RFC 8187 section 3.2.1:  ext-value = charset "'" [ language ] "'" value-chars
 _EXT_VALUE = re.compile(rf"({TOKEN.replace(chr(39), '')})'([A-Za-z0-9\-]*+)'(.*+)", re.ASCII | re.DOTALL).fullmatch
 _VALUE_CHARS = re.compile(r"(?:%[0-9A-Fa-f]{2}|[!#$&+\-.^_`|~0-9A-Za-z])*+", re.ASCII).fullmatch
@@ -78,7 +81,8 @@ _VALUE_CHARS = re.compile(r"(?:%[0-9A-Fa-f]{2}|[!#$&+\-.^_`|~0-9A-Za-z])*+", re.
 _CONTINUATION = re.compile(r"([^*]++)\*(0|[1-9][0-9]{0,2})(\*?)", re.ASCII).fullmatch
 
 # RFC 2046 section 5.1.1:  bchars; a space may not come last
-_BCHARS = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]*+", re.ASCII).fullmatch
+BCHARS_NO_SPACE = r"0-9A-Za-z'()+_,\-./:=?"
+_BCHARS = re.compile(rf"[{BCHARS_NO_SPACE} ]*+", re.ASCII).fullmatch
 _PRINTABLE = re.compile(r"[\x20-\x7e]*+", re.ASCII).fullmatch
 
 

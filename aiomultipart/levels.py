@@ -177,11 +177,8 @@ class PartSource:
 
     async def receive(self) -> bytes | None:
         """The next bytes of the body, as they came; None at its end."""
-        if self._rest is not None:
-            data, start = self._rest
-            self._rest = None
-            return data[start:]
-        return await self._next()
+        data, start = await self._piece()
+        return data[start:] or None
 
     async def _next(self) -> bytes | None:
         if self.level.part is not self:
@@ -197,16 +194,16 @@ class PartSource:
         self._ended = True
         return None
 
+    async def _piece(self) -> tuple[bytes, int]:
+        """The next piece and where what is left of it begins; no bytes at the end."""
+        if self._rest is None:
+            return await self._next() or b"", 0
+        piece, self._rest = self._rest, None
+        return piece
+
     async def take(self, size: int) -> bytes:
         """At most ``size`` bytes of the next piece; ``b""`` at the end."""
-        if self._rest is None:
-            data = await self._next()
-            if data is None:
-                return b""
-            start = 0
-        else:
-            data, start = self._rest
-            self._rest = None
+        data, start = await self._piece()
         if len(data) - start > size:
             self._rest = (data, start + size)
             return data[start : start + size]
@@ -214,14 +211,7 @@ class PartSource:
 
     async def take_line(self) -> bytes:
         """The next piece, up to its first LF if there is one; ``b""`` at the end."""
-        if self._rest is None:
-            data = await self._next()
-            if data is None:
-                return b""
-            start = 0
-        else:
-            data, start = self._rest
-            self._rest = None
+        data, start = await self._piece()
         end = data.find(b"\n", start) + 1
         if 0 < end < len(data):
             self._rest = (data, end)

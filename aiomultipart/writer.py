@@ -20,8 +20,9 @@ from . import hdrs
 from . import payload as payloads
 from .codecs import encoded_size, encoder
 from .framing import Body, Layout, render, render_whole
-from .headers import check_field, parse_content_length
+from .headers import BCHARS_NO_SPACE, IDENTITY_TRANSFER_ENCODINGS, TOKEN, check_field, parse_content_length
 from .payload import HeadersLike, JsonPayload, Payload, StringPayload, get_payload, whole_of
+from .payload_base import header_items
 from .sending import Writer, closing, first_bytes, send
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ __all__ = ("MultipartWriter", "Part")
 _SMALL = 4 * 1024
 _UNENCODED = (None, None)
 _IDENTITY = frozenset({"", "identity"})
-_IDENTITY_TRANSFER = frozenset({"", "7bit", "8bit", "binary"})
 _NOT_IN_FORM_DATA = frozenset({"content-length", "content-encoding", "content-transfer-encoding"})
 # Names that need no check, in this spelling; any other gets one.
 _SAFE_IN_FORM_DATA = frozenset({"Content-Disposition", "Content-Type"})
@@ -42,8 +42,8 @@ _SAFE = _SAFE_IN_FORM_DATA | {"Content-Encoding", "Content-Length", "Content-Tra
 _version: Callable[[CIMultiDict[str]], int] = getversion  # type: ignore[assignment]
 
 # RFC 2046 section 5.1.1:  boundary := 0*69<bchars> bcharsnospace
-_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]", re.ASCII).fullmatch
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII).fullmatch
+_BOUNDARY = re.compile(rf"[{BCHARS_NO_SPACE} ]{{0,69}}[{BCHARS_NO_SPACE}]", re.ASCII).fullmatch
+_TOKEN = re.compile(TOKEN, re.ASCII).fullmatch
 
 
 class Part(NamedTuple):
@@ -247,7 +247,7 @@ class MultipartWriter(Payload):
         if isinstance(obj, Payload):
             payload = obj
             if headers is not None:
-                payload.headers.update(headers.items() if hasattr(headers, "items") else headers)
+                payload.headers.update(header_items(headers))
         else:
             try:
                 payload = get_payload(obj, headers=headers)
@@ -425,6 +425,9 @@ def _codings(headers: CIMultiDict[str]) -> tuple[str | None, str | None]:
         return _UNENCODED
     if coding is not None and (coding := coding.strip().lower()) in _IDENTITY:
         coding = None
-    if transfer_encoding is not None and (transfer_encoding := transfer_encoding.strip().lower()) in _IDENTITY_TRANSFER:
+    if (
+        transfer_encoding is not None
+        and (transfer_encoding := transfer_encoding.strip().lower()) in IDENTITY_TRANSFER_ENCODINGS
+    ):
         transfer_encoding = None
     return coding, transfer_encoding
