@@ -9,9 +9,11 @@ from .exceptions import (
     LimitExceeded,
     MultipartError,
     ParseError,
+    RejectedPart,
     StateError,
     UnknownEncoding,
 )
+from .form import Form, FormField, FormFile, UploadedFile, parse_form, read_form
 from .formdata import FormData
 from .forward import BodyPartReaderPayload
 from .headers import (
@@ -47,6 +49,23 @@ from .payload import (
 )
 from .reader import MultipartReader, MultipartResponseWrapper
 from .streams import StreamReader
+from .targets import (
+    CallbackTarget,
+    DirectoryTarget,
+    FileTarget,
+    HashTarget,
+    MemoryTarget,
+    NullTarget,
+    ReceivedPart,
+    SavedFile,
+    SpooledFile,
+    SpooledTarget,
+    Target,
+    TargetFactory,
+    TeeTarget,
+    ValidatedTarget,
+    safe_filename,
+)
 from .writer import MultipartWriter
 
 __all__ = (
@@ -64,10 +83,17 @@ __all__ = (
     "BufferedReaderPayload",
     "BytesIOPayload",
     "BytesPayload",
+    "CallbackTarget",
     "CodecError",
     "Defect",
+    "DirectoryTarget",
     "Event",
+    "FileTarget",
+    "Form",
     "FormData",
+    "FormField",
+    "FormFile",
+    "HashTarget",
     "IOBasePayload",
     "IncompleteBody",
     "JsonBytesPayload",
@@ -75,10 +101,12 @@ __all__ = (
     "LimitExceeded",
     "Limits",
     "LookupError",
+    "MemoryTarget",
     "MultipartError",
     "MultipartReader",
     "MultipartResponseWrapper",
     "MultipartWriter",
+    "NullTarget",
     "Order",
     "ParseError",
     "PartBegin",
@@ -86,16 +114,29 @@ __all__ = (
     "PayloadRegistry",
     "Policy",
     "PushMultipartParser",
+    "ReceivedPart",
+    "RejectedPart",
+    "SavedFile",
+    "SpooledFile",
+    "SpooledTarget",
     "StateError",
     "StreamReader",
     "StringIOPayload",
     "StringPayload",
+    "Target",
+    "TargetFactory",
+    "TeeTarget",
     "TextIOPayload",
     "UnknownEncoding",
+    "UploadedFile",
+    "ValidatedTarget",
     "content_disposition_filename",
     "get_payload",
     "hdrs",
     "parse_content_disposition",
+    "parse_form",
     "payload_type",
+    "read_form",
     "register_payload",
+    "safe_filename",
 )

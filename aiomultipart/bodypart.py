@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Self
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import parse_qsl
 
 from multidict import CIMultiDictProxy
 
 from . import hdrs
 from .codecs import Codec, decoder
-from .decoding import PIECE, DecodedBody
-from .events import PartBegin
-from .exceptions import CodecError, LimitExceeded, ParseError, UnknownEncoding
-from .headers import HeaderItems, as_multidict, lookup_charset
+from .decoding import INLINE, PIECE, DecodedBody, decode_some
+from .events import Defect, PartBegin
+from .exceptions import CodecError, LimitExceeded, MultipartError, ParseError, UnknownEncoding
+from .headers import HeaderItems, as_multidict, decode_text, lookup_charset
 from .levels import PartSource, lone_part
+from .limits import FORGIVE
 from .streams import ByteStream
+from .targets import FileTarget, SavedFile, Target, copy
+from .threads import in_thread
 
 if TYPE_CHECKING:
     from yarl import URL
 
 __all__ = ("BodyPartReader",)
+
+E = TypeVar("E", bound=MultipartError)
+T = TypeVar("T")
 
 # A base64 quartet may be spread by white space; past this many bytes read_chunk() no longer looks for its end.
 _QUARTET_SPREAD = 1024
@@ -150,6 +157,11 @@ class BodyPartReader:
         except (ValueError, IndexError) as exc:
             raise ParseError(f"Content-Location: {value[:80]!r} is no URL", part_name=self.name) from exc
 
+    @property
+    def defects(self) -> tuple[Defect, ...]:
+        """What the policy has forgiven in this part so far. ``part-cut-short`` says that its body has no end."""
+        return self._source.defects
+
     def get_charset(self, default: str) -> str:
         """The charset parameter of the Content-Type, else the message's ``_charset_`` field, else ``default``."""
         return self._fields.charset or self._default_charset or default
@@ -206,14 +218,19 @@ class BodyPartReader:
             if self._max_size_error_cls is not None:
                 raise self._max_size_error_cls(most)
             raise LimitExceeded(
-                f"body passes client_max_size of {most}", limit="client_max_size", value=most, part_name=self.name
+                f"body passes client_max_size of {most}",
+                limit="client_max_size",
+                value=most,
+                part_index=self._source.index,
+                part_name=self.name,
             )
 
     async def read_chunk(self, size: int = chunk_size) -> bytes:
         """1 to ``size`` bytes of the raw body that are already here, as soon as there is one; ``b""`` at its end.
 
         In a base64 part (RFC 2045 section 6.8) these are whole quartets, so that each chunk decodes on its own; where
-        ``size`` is too small for one, a quartet.
+        ``size`` is too small for one, a quartet. One that white space spreads over more than 1 KiB is handed out in
+        pieces that do not decode; :meth:`iter_chunks` reads it.
 
         :raises ValueError: ``size`` is less than 1.
         """
@@ -310,7 +327,7 @@ class BodyPartReader:
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as exc:  # ValueError: an integer of more digits than Python converts
-            raise CodecError(f"body is not JSON: {exc}", part_name=self.name) from exc
+            raise self._placed(CodecError(f"body is not JSON: {exc}")) from exc
 
     async def form(self, *, encoding: str | None = None) -> list[tuple[str, str]]:
         """The rest of the body, decoded, as application/x-www-form-urlencoded pairs.
@@ -323,27 +340,32 @@ class BodyPartReader:
         if not data:
             return []
         text = self._to_text(data.rstrip(), encoding)
-        return parse_qsl(text, keep_blank_values=True, encoding=self._charset_in_use(encoding))
+        charset = encoding or lookup_charset(self.get_charset("utf-8")) or "utf-8"
+        return parse_qsl(text, keep_blank_values=True, encoding=charset)
 
-    def _charset_in_use(self, encoding: str | None) -> str:
-        if encoding is not None:
-            return encoding
-        label = self.get_charset("utf-8")
-        charset = lookup_charset(label)
-        if charset is None:
-            raise UnknownEncoding(f"charset {label[:40]!r} is not supported", part_name=self.name)
-        return charset
+    def _placed(self, error: E) -> E:
+        """The error, saying in which part it came up."""
+        error.part_index, error.part_name = self._source.index, self.name
+        return error
 
     def _to_text(self, data: bytes, encoding: str | None) -> str:
-        charset = self._charset_in_use(encoding)
         try:
-            return data.decode(charset)
+            if encoding is not None:
+                return data.decode(encoding)
+            policy = self._source.level.parser.policy
+            text, forgiven = decode_text(data, self.get_charset("utf-8"), policy=policy)
+        except MultipartError as exc:
+            self._placed(exc)
+            raise
         except UnicodeError as exc:
-            raise CodecError(f"body is not in charset {charset}: {exc}", part_name=self.name) from exc
+            raise self._placed(CodecError(f"text is not in charset {encoding}: {exc}")) from exc
         except LookupError as exc:
-            raise UnknownEncoding(f"charset {charset!r} is not known", part_name=self.name) from exc
+            raise self._placed(UnknownEncoding(f"charset {encoding!r} is not known")) from exc
+        if forgiven is not None:
+            self._source.forgive(forgiven)
+        return text
 
-    async def iter_chunks(self, size: int = PIECE, *, decode: bool = True) -> AsyncIterator[bytes]:
+    async def iter_chunks(self, size: int = PIECE, *, decode: bool = True) -> AsyncGenerator[bytes, None]:
         """The rest of the body in pieces of 1 to ``size`` bytes, as they arrive.
 
         A fresh iterator goes on where a cancelled or abandoned one stopped, with the same codec.
@@ -370,6 +392,34 @@ class BodyPartReader:
                 yield data
                 self._source.check()
 
+    async def copy_to(self, target: Target[T]) -> T:
+        """Write the rest of the body, decoded, to ``target``.
+
+        :return: the result of the target.
+        :raises Exception: what the target raises, as it is; it has been aborted then, as after any other failure.
+        :raises CodecError, UnknownEncoding, LimitExceeded: as for :meth:`iter_chunks`.
+        """
+        async with contextlib.aclosing(self.iter_chunks()) as chunks:
+            return await copy(self, chunks, target)
+
+    async def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        hash: str | None = None,  # noqa: A002  (the name is public)
+        overwrite: bool = False,
+    ) -> SavedFile:
+        """Save the rest of the body, decoded, to a file, in a thread. The file is there when it is whole or not at all.
+
+        :param path: of the file. It is trusted: make no path out of what was received.
+        :param hash: name of a hash of ``hashlib`` to compute on the way.
+        :param overwrite: replace a file that is there.
+        :return: path, size and digest.
+        :raises FileExistsError: the file is there, and ``overwrite`` is false.
+        :raises ValueError: ``path`` ends in no name, or ``hash`` is not known.
+        """
+        return await self.copy_to(FileTarget(path, hash=hash, overwrite=overwrite))
+
     def _decoded_body(self) -> DecodedBody | None:
         """The decoded body, made when first asked for; None where there is nothing to undo."""
         if self._encoded is None:
@@ -384,7 +434,10 @@ class BodyPartReader:
         try:
             return decoder(fields.transfer_encoding, fields.content_coding, limits=self._source.level.parser.limits)
         except UnknownEncoding as exc:
-            exc.part_name = fields.name
+            if self._source.level.parser.policy.rules.unknown_encoding is FORGIVE:
+                self._source.forgive("unknown-coding")
+                return None
+            self._placed(exc)
             raise
 
     def decode(self, data: bytes) -> bytes:
@@ -414,10 +467,17 @@ class BodyPartReader:
         codec.feed_data(data)
         codec.feed_eof()
         size = min(self._max_decompress_size or PIECE, PIECE)  # 0: no bound, for aiohttp
-        piece = codec.read(size)
-        while piece:
-            yield piece
-            piece = await asyncio.to_thread(codec.read, size)
+        given = 0
+        while True:
+            pieces = await in_thread(decode_some, codec) if given >= INLINE else []
+            # A thread that had nothing more to give has left the error, if there is one, with the codec.
+            pieces = pieces or [codec.read(size)]
+            for piece in pieces:
+                if not piece:
+                    return
+                given += len(piece)
+                for start in range(0, len(piece), size):
+                    yield piece[start : start + size]
 
 
 def _split_quartets(data: bytes) -> tuple[bytes, bytes]:

@@ -9,14 +9,16 @@ from .codecs import Codec
 from .exceptions import MultipartError
 from .levels import PartSource
 
-__all__ = ("PIECE", "DecodedBody")
+__all__ = ("INLINE", "PIECE", "DecodedBody", "decode_some")
 
 PIECE = 64 * 1024
 """The largest decoded piece, in bytes."""
 
-# Decoded bytes that one piece of input may give on the event loop (about 0.1 ms of gzip); what it gives beyond that
-# is decoded in a thread, this much at a time, so that a hop (35 to 125 us) is worth its while.
-_INLINE = 64 * 1024
+INLINE = 64 * 1024
+"""Decoded bytes that one piece of input may give on the event loop: about 0.1 ms of gzip."""
+
+# What it gives beyond that is decoded in a thread, this much at a time, so that a hop (35 to 125 us) is worth its
+# while.
 _HOP = 256 * 1024
 
 
@@ -46,15 +48,15 @@ class DecodedBody:
                 await self.finish()
             if self._decoded:
                 return self._decoded.popleft()
-            if self._inline >= _INLINE:
+            if self._inline >= INLINE:
                 self._inline = 0
                 loop = asyncio.get_running_loop()
-                self._job = self._source.level.channel.start(loop.run_in_executor(None, _decode_some, codec))
+                self._job = self._source.level.channel.start(loop.run_in_executor(None, decode_some, codec))
                 continue
             try:
                 piece = codec.read(PIECE)
             except MultipartError as exc:
-                exc.part_name = self._source.begin.name
+                exc.part_index, exc.part_name = self._source.index, self._source.begin.name
                 raise
             if piece:
                 self._inline += len(piece)
@@ -80,13 +82,13 @@ class DecodedBody:
             self._decoded.extend(pieces)
 
 
-def _decode_some(codec: Codec) -> list[bytes]:
+def decode_some(codec: Codec) -> list[bytes]:
     """In a thread: what the codec gives without more input, bounded. An error is kept by the codec."""
     pieces = []
     size = 0
     while size < _HOP:
         try:
-            piece = codec.read(_INLINE)
+            piece = codec.read(INLINE)
         except MultipartError:
             break
         if not piece:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
-from typing import Any, Final, NamedTuple, TypeAlias, final
+from typing import Any, Final, NamedTuple, Self, TypeAlias, final
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -26,20 +26,38 @@ from .headers import (
     parse_field_block,
     parse_media_type,
 )
-from .limits import Limits, Policy
+from .limits import FORGIVE, REJECT, Limits, Policy
 
 __all__ = ("END", "PART_END", "Defect", "Event", "Mark", "PartBegin")
 
 
-class Defect(NamedTuple):
-    """Something that the policy in force forgave."""
-
+class _Found(NamedTuple):
     kind: str
-    """A short word, such as ``extended-parameter-beside-plain``."""
-    offset: int
-    """Where, in bytes from the start of the multipart body."""
+    offset: int | None
     part_index: int | None
-    """In which body part, from 0."""
+
+
+class Defect(_Found):
+    """Something that the policy in force forgave: a tuple of three, and a size.
+
+    :param kind: a short word, such as ``extended-parameter-beside-plain``.
+    :param offset: where, in bytes from the start of the multipart body (of the nested one for a nested body); None for
+        what its own Content-Type says, and for an encoding.
+    :param part_index: in which body part, from 0; None outside of parts.
+    :param size: how many bytes were dropped.
+    """
+
+    size: int
+
+    def __new__(cls, kind: str, offset: int | None, part_index: int | None, size: int = 0) -> Self:
+        """A tuple of the first three."""
+        self = super().__new__(cls, kind, offset, part_index)
+        self.size = size
+        return self
+
+    def __repr__(self) -> str:
+        size = f", size={self.size}" if self.size else ""
+        return f"Defect({self.kind!r}, {self.offset}, {self.part_index}{size})"
 
 
 class Mark(enum.Enum):
@@ -85,13 +103,14 @@ class PartBegin:
         "form_data",
         "name",
         "raw",
+        "transfer_encoding",
     )
 
     _fields: list[tuple[str, str]]
     _headers: CIMultiDictProxy[str]
     _media_type: MediaType | None
     raw: bytes
-    """The header block as it arrived, without the blank line."""
+    """The header block as it arrived, without the blank line; its line ends are CRLF."""
     form_data: bool
     """Whether the message is multipart/form-data."""
     disposition_type: str | None
@@ -106,6 +125,8 @@ class PartBegin:
     """The part's Content-Length; always None in form-data (RFC 7578 section 4.8)."""
     boundary: str | None
     """The boundary, when the part is itself a multipart message."""
+    transfer_encoding: str | None
+    """The Content-Transfer-Encoding, as it was sent."""
     defects: tuple[str, ...]
     """What the policy in force forgave in the headers, a short word each."""
 
@@ -123,6 +144,7 @@ class PartBegin:
         self._read(parse_field_block(decode_field_block(block), policy=policy), policy, limits)
 
     def _read(self, fields: list[tuple[str, str]], policy: Policy, limits: Limits) -> None:
+        rules = policy.rules
         known: dict[str, str] = {}
         defects: list[str] = []
         for name, text in fields:
@@ -142,18 +164,19 @@ class PartBegin:
             self.filename = disposition.parameters.get("filename")
             defects += disposition.defects
         if self.form_data and (self.disposition_type != "form-data" or self.name is None):
-            if policy is Policy.STRICT:
+            if rules.no_form_data_name is REJECT:
                 raise ParseError("form-data part without a Content-Disposition of form-data and a name")
             defects.append("no-form-data-name")
+        self.transfer_encoding = known.get("content-transfer-encoding")
         if self.form_data:
-            encoding = known.get("content-transfer-encoding", "").lower()
-            if policy is Policy.STRICT and encoding not in IDENTITY_TRANSFER_ENCODINGS:
+            encoding = (self.transfer_encoding or "").lower()
+            if rules.transfer_encoding_in_form_data is REJECT and encoding not in IDENTITY_TRANSFER_ENCODINGS:
                 raise ParseError(f"Content-Transfer-Encoding {encoding!r} in form-data (RFC 7578 section 4.7)")
         elif "content-length" in known:
             try:
                 self.content_length = parse_content_length(known["content-length"])
             except ParseError:
-                if policy is not Policy.LENIENT:
+                if rules.bad_content_length is REJECT:
                     raise
                 defects.append("bad-content-length")
         self._read_media_type(known.get("content-type"), policy, limits, defects)
@@ -166,17 +189,18 @@ class PartBegin:
             return
         multipart = value[:10].lower() == "multipart/"
         try:
-            media_type = parse_media_type(value, policy=policy, limits=limits)
+            media_type = parse_media_type(value, policy=policy, limits=limits, defects=defects)
         except ParseError:
             # Some clients send "image", and a file must not be lost for it; the framing depends on multipart types.
-            if policy is Policy.STRICT or multipart:
+            if policy.rules.bad_content_type is REJECT or multipart:
                 raise
             defects.append("bad-content-type")
             return
         self._media_type = media_type
         self.content_type = f"{media_type.type}/{media_type.subtype}"
         if multipart:
-            if policy is not Policy.STRICT and not any(name.startswith("boundary") for name in media_type.parameters):
+            without = not any(name.startswith("boundary") for name in media_type.parameters)
+            if without and policy.rules.multipart_without_boundary is FORGIVE:
                 # Browsers send saved pages as multipart/related without one: a file like any other.
                 defects.append("multipart-without-boundary")
             else:
@@ -202,11 +226,6 @@ class PartBegin:
         """The charset parameter of the Content-Type, as it was sent."""
         media_type = self.media_type
         return None if media_type is None else media_type.parameters.get("charset")
-
-    @property
-    def transfer_encoding(self) -> str | None:
-        """The Content-Transfer-Encoding, as it was sent."""
-        return self.headers.get(hdrs.CONTENT_TRANSFER_ENCODING)
 
     @property
     def content_coding(self) -> str | None:
@@ -257,6 +276,7 @@ def read_common_form_block(block: bytes) -> PartBegin | None:
     begin.content_type = None if content_type is None else content_type.lower()
     begin.content_length = None
     begin.boundary = None
+    begin.transfer_encoding = None
     begin.defects = ()
     return begin
 

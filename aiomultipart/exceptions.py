@@ -16,6 +16,7 @@ __all__ = (
     "LimitExceeded",
     "MultipartError",
     "ParseError",
+    "RejectedPart",
     "StateError",
     "UnknownEncoding",
 )
@@ -71,9 +72,9 @@ class IncompleteBody(MultipartError):
 
 
 class LimitExceeded(MultipartError):
-    """A bound of :class:`~aiomultipart.Limits` was passed.
+    """A bound of :class:`~aiomultipart.Limits` was passed, or one that was given to a target.
 
-    :ivar limit: name of the field of ``Limits``.
+    :ivar limit: name of the field of ``Limits``, or of the target's parameter.
     :ivar value: its value.
     """
 
@@ -100,6 +101,12 @@ class CodecError(MultipartError):
 
 class UnknownEncoding(MultipartError, RuntimeError):
     """A content coding, transfer encoding or charset that this library cannot undo (or whose extra is missing)."""
+
+    http_status = 415
+
+
+class RejectedPart(MultipartError):
+    """The application does not take this Content-Type or content; see :class:`~aiomultipart.ValidatedTarget`."""
 
     http_status = 415
 

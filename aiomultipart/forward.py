@@ -9,6 +9,7 @@ from . import hdrs
 from .bodypart import BodyPartReader
 from .headers import format_disposition
 from .payload import Order, Payload, payload_type
+from .sending import closing
 
 __all__ = ("BodyPartReaderPayload",)
 
@@ -37,5 +38,7 @@ class BodyPartReaderPayload(Payload):
     async def chunks(self) -> AsyncIterator[bytes]:
         """The decoded body."""
         self._consumed = True
-        async for chunk in self._value.iter_chunks():
-            yield chunk
+        async with closing(self._value.iter_chunks()) as chunks:
+            async for chunk in chunks:
+                yield chunk
+                del chunk  # or it would be kept while the next one is made

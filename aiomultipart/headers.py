@@ -20,8 +20,8 @@ from urllib.parse import quote, unquote_to_bytes
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from .exceptions import LimitExceeded, ParseError
-from .limits import Limits, Policy
+from .exceptions import CodecError, LimitExceeded, ParseError, UnknownEncoding
+from .limits import FORGIVE, REJECT, Limits, Policy
 
 __all__ = (
     "BadContentDispositionHeader",
@@ -34,6 +34,7 @@ __all__ = (
     "check_field",
     "content_disposition_filename",
     "decode_field_block",
+    "decode_text",
     "format_disposition",
     "lookup_charset",
     "media_type_charset",
@@ -160,7 +161,7 @@ def parse_field_block(text: str, *, policy: Policy) -> list[tuple[str, str]]:
         if match is not None:
             name, value = match.groups()
             fields.append((name, value.rstrip(" \t")))
-        elif line[:1] in (" ", "\t") and fields and policy is not Policy.STRICT and not _CONTROL(line):
+        elif line[:1] in (" ", "\t") and fields and policy.rules.folded_line is not REJECT and not _CONTROL(line):
             folds.setdefault(len(fields) - 1, []).append(line.strip(" \t"))
         else:
             raise ParseError(_what_is_wrong(line, first=not fields))
@@ -185,9 +186,12 @@ def _what_is_wrong(line: str, *, first: bool) -> str:
     return f"header field name {name[:60]!r} is no token"
 
 
-def _parse_parameters(text: str, position: int, field: str, *, policy: Policy, limits: Limits) -> list[_Parameter]:
+def _parse_parameters(
+    text: str, position: int, field: str, *, policy: Policy, limits: Limits, defects: list[str] | None
+) -> list[_Parameter]:
     """The parameters from ``position`` to the end of a field value, quoted-pairs still in place.
 
+    :param defects: where to say what was forgiven.
     :raises ParseError: the text does not fit the grammar under ``policy``.
     :raises LimitExceeded: ``max_parameters``.
     """
@@ -207,9 +211,12 @@ def _parse_parameters(text: str, position: int, field: str, *, policy: Policy, l
         if most is not None and len(parameters) >= most:
             raise LimitExceeded(f"{field} has more than {most} parameters", limit="max_parameters", value=most)
         spaced = bool(before or after)
-        if spaced and policy is not Policy.LENIENT:
-            raise ParseError(f"{field}: white space around the '=' of parameter {name!r}")
-        if bare is not None and policy is Policy.STRICT and not _IS_TOKEN(bare):
+        if spaced:
+            if policy.rules.white_space_around_equals is REJECT:
+                raise ParseError(f"{field}: white space around the '=' of parameter {name!r}")
+            if defects is not None:
+                defects.append("white-space-around-equals")
+        if bare is not None and policy.rules.value_that_is_no_token is REJECT and not _IS_TOKEN(bare):
             raise ParseError(f"{field}: unquoted value of parameter {name!r} is no token")
         parameters.append(_Parameter(name.lower(), bare if quoted is None else quoted, quoted is not None, spaced))
     return parameters
@@ -233,10 +240,17 @@ def _unescape_form(parameter: _Parameter) -> str:
 
 
 def parse_media_type(
-    value: str, *, policy: Policy = Policy.STANDARD, limits: Limits | None = None, field: str = "Content-Type"
+    value: str,
+    *,
+    policy: Policy = Policy.STANDARD,
+    limits: Limits | None = None,
+    field: str = "Content-Type",
+    defects: list[str] | None = None,
 ) -> MediaType:
     """Parse a Content-Type (RFC 9110 section 8.3.1).
 
+    :param field: the name of the field, for errors.
+    :param defects: a list that takes what the policy forgave, a short word each.
     :raises ParseError: the value does not fit the grammar, or a parameter is there twice.
     :raises LimitExceeded: ``max_parameters``.
     """
@@ -247,7 +261,8 @@ def parse_media_type(
     if match is None:
         raise ParseError(f"{field}: {value[:60]!r} is no media type")
     parameters: dict[str, str] = {}
-    for parameter in _parse_parameters(value, match.end(), field, policy=policy, limits=limits or Limits()):
+    limits = limits or Limits()
+    for parameter in _parse_parameters(value, match.end(), field, policy=policy, limits=limits, defects=defects):
         if parameter.name in parameters:
             raise ParseError(f"{field}: parameter {parameter.name!r} is there twice")
         if parameter.name == "boundary" and not parameter.quoted and "," in parameter.value:
@@ -288,7 +303,11 @@ def check_boundary(boundary: str, *, policy: Policy, limits: Limits, field: str 
         raise LimitExceeded(
             f"{field}: boundary of {len(boundary)} characters, over {most}", limit="max_boundary_length", value=most
         )
-    if not _PRINTABLE(boundary) or boundary[-1] == " " or (policy is Policy.STRICT and not _BCHARS(boundary)):
+    if (
+        not _PRINTABLE(boundary)
+        or boundary[-1] == " "
+        or (policy.rules.boundary_outside_bchars is REJECT and not _BCHARS(boundary))
+    ):
         raise ParseError(f"{field}: boundary {boundary!r} holds a character that no boundary has")
 
 
@@ -322,7 +341,8 @@ def parse_disposition(value: str, *, form_data: bool, policy: Policy, limits: Li
     bad: dict[str, ParseError] = {}
     defects: list[str] = []
     seen: set[str] = set()
-    for parameter in _parse_parameters(value, match.end(), field, policy=policy, limits=limits):
+    rules = policy.rules
+    for parameter in _parse_parameters(value, match.end(), field, policy=policy, limits=limits, defects=defects):
         name = parameter.name
         if name in seen:
             raise ParseError(f"{field}: parameter {name!r} is there twice")
@@ -330,7 +350,7 @@ def parse_disposition(value: str, *, form_data: bool, policy: Policy, limits: Li
         if "*" not in name:
             plain[name] = (_unescape_form if form_data else _unescape)(parameter)
             continue
-        if form_data and policy is Policy.STRICT:
+        if form_data and rules.extended_parameter is REJECT:
             raise ParseError(f"{field}: extended parameter {name!r} in form-data (RFC 7578 section 4.2)")
         if name.endswith("*") and name.count("*") == 1:
             try:
@@ -338,7 +358,7 @@ def parse_disposition(value: str, *, form_data: bool, policy: Policy, limits: Li
             except ParseError as exc:
                 bad.setdefault(name[:-1], exc)
             continue
-        if form_data and policy is not Policy.LENIENT:
+        if form_data and rules.continued_parameter is REJECT:
             raise ParseError(f"{field}: continued parameter {name!r} in form-data")
         continuation = _CONTINUATION(name)
         if continuation is not None:
@@ -347,17 +367,21 @@ def parse_disposition(value: str, *, form_data: bool, policy: Policy, limits: Li
             if section in of_name:
                 raise ParseError(f"{field}: section {section} of parameter {continuation[1]!r} is there twice")
             of_name[section] = (_unescape(parameter), bool(continuation[3]))
+        elif form_data:
+            defects.append("bad-continued-parameter")
     for name, error in bad.items():
-        if policy is Policy.STRICT or (form_data and name not in plain):
+        if rules.bad_extended_parameter is REJECT or (form_data and name not in plain):
             raise error
         defects.append("bad-extended-parameter")
     for name, of_name in sections.items():
         joined = _join_sections(of_name)
         if joined is None:
-            if policy is Policy.STRICT:
+            if rules.bad_extended_parameter is REJECT:
                 raise ParseError(f"{field}: continued parameter {name!r} does not join (RFC 2231)")
             defects.append("bad-continued-parameter")
         else:
+            if form_data:
+                defects.append("continued-parameter")
             extended.setdefault(name, joined)
     for name in extended.keys() & plain.keys():
         if form_data:
@@ -416,6 +440,23 @@ _CHARSETS = frozenset(
 )
 
 
+def decode_text(data: bytes, label: str, *, policy: Policy) -> tuple[str, str | None]:
+    """Text in the charset that a message names, and the defect that had to be forgiven, if one had.
+
+    :raises CodecError: the text is not in its charset.
+    :raises UnknownEncoding: the charset is not on our list, and the policy does not forgive that.
+    """
+    charset = "utf-8" if label == "utf-8" else lookup_charset(label)
+    try:
+        if charset is not None:
+            return data.decode(charset), None
+    except UnicodeError as exc:
+        raise CodecError(f"text is not in charset {charset}: {exc}") from exc
+    if policy.rules.unknown_encoding is not FORGIVE:
+        raise UnknownEncoding(f"charset {label[:40]!r} is not supported")
+    return data.decode("utf-8", "replace"), "unknown-charset"
+
+
 def lookup_charset(label: str) -> str | None:
     """Python's name for a charset label of a message (IANA names and aliases), or None when it is not on our list."""
     name = label.strip().lower().replace("-", "_")
@@ -458,22 +499,27 @@ def format_disposition(
 
     :param quote_fields: in form-data escape as browsers do; elsewhere add an ext-value for what is not ASCII.
     :param charset: of an ext-value.
-    :raises ValueError: the type or a name is no token, or a value holds a control character that cannot be escaped.
+    :raises ValueError: the type or a name is no token; a value holds a control character that cannot be escaped or, in
+        form-data, ends in a backslash.
     """
     if not _IS_TOKEN(disposition_type):
         raise ValueError(f"disposition type {disposition_type!r} is no token")
+    is_form = quote_fields and disposition_type.lower() == "form-data"
     written = [disposition_type]
     for name, value in parameters.items():
         if not _IS_TOKEN(name):
             raise ValueError(f"parameter name {name!r} is no token")
-        if quote_fields and disposition_type.lower() == "form-data":
+        if is_form:
             text = value.translate(_FORM_ESCAPES)
         else:
             text = _QUOTES.sub(r"\\\1", value)
         control = _CONTROL(text)
         if control is not None:
             raise ValueError(f"control character {control[0]!r} in parameter {name}")
-        if quote_fields and disposition_type.lower() != "form-data" and not value.isascii():
+        if is_form and text.endswith("\\"):
+            # It would take the closing quote with it, and a second backslash would stay one (see _unescape_form).
+            raise ValueError(f"parameter {name} ends in a backslash, which form-data has no way to write")
+        if quote_fields and not is_form and not value.isascii():
             written.append(f'{name}="{_NOT_ASCII.sub("_", text)}"')
             written.append(f"{name}*={charset}''{quote(value, safe='', encoding=charset)}")
         else:
@@ -504,7 +550,9 @@ def parse_content_disposition(header: str | None) -> tuple[str | None, dict[str,
         match = _DISPOSITION_TYPE(header)
         if match is None:
             raise ParseError("no disposition type")
-        found = _parse_parameters(header, match.end(), "Content-Disposition", policy=Policy.LENIENT, limits=limits)
+        found = _parse_parameters(
+            header, match.end(), "Content-Disposition", policy=Policy.LENIENT, limits=limits, defects=None
+        )
     except ParseError:
         warnings.warn(BadContentDispositionHeader(header), stacklevel=2)
         return None, {}

@@ -14,10 +14,10 @@ from collections import deque
 from multidict import CIMultiDictProxy
 
 from . import hdrs
-from .events import PART_END, Event, PartBegin
+from .events import END, PART_END, Defect, Event, PartBegin
 from .exceptions import LimitExceeded, MultipartError, StateError
 from .headers import parse_content_length
-from .limits import Limits
+from .limits import FORGIVE, Limits
 from .parser import PushMultipartParser
 from .streams import ByteStream, Source, open_source
 
@@ -44,8 +44,11 @@ class Channel:
         if self.error is not None:
             raise self.error.fresh()
 
-    def count(self, begin: PartBegin, limits: Limits) -> None:
+    def count(self, begin: PartBegin, limits: Limits, *, index: int, start: int | None) -> None:
         """Hold the limits on all parts of the message, in the order in which the caller comes to them.
+
+        :param index: of the part at its level.
+        :param start: the offset of its header block.
 
         Each parser holds them for its own level only: it reads ahead, and how far depends on how the input was cut.
 
@@ -59,7 +62,12 @@ class Channel:
         ):
             if value is not None and size > value:
                 self.error = LimitExceeded(
-                    f"message passes {limit} of {value}", limit=limit, value=value, part_name=begin.name
+                    f"message passes {limit} of {value}",
+                    limit=limit,
+                    value=value,
+                    offset=start,
+                    part_index=index,
+                    part_name=begin.name,
                 )
                 raise self.error.fresh()
 
@@ -103,7 +111,7 @@ class Channel:
 class Level:
     """One multipart body being read."""
 
-    __slots__ = ("channel", "events", "parser", "part", "receiver")
+    __slots__ = ("channel", "events", "index", "parser", "part", "receiver")
 
     @property
     def is_root(self) -> bool:
@@ -115,12 +123,16 @@ class Level:
         self.channel = channel
         self.receiver = receiver
         self.events: deque[Event] = deque()
+        self.index = -1  # of the part that has been come to
+        if parser.limits.max_parts is not None or parser.limits.max_total_header_bytes is not None:
+            parser.starts = deque()
         self.part: PartSource | None = None  # the part that may be read now
 
     async def fill(self) -> bool:
         """Await one chunk and parse it; False when the input has ended before.
 
         :raises MultipartError: the same error again, freshly, once there is one and all events before it are used.
+        :raises StateError: the input seems to have ended, but perhaps only for what is read from.
         """
         error = self.parser.error
         if error is not None:
@@ -128,6 +140,8 @@ class Level:
         if self.parser.closed:
             return False
         data = await self.receiver.receive()
+        if data is None and self.is_root and self._ends_in_doubt():
+            raise StateError("what is read from seems to have ended after a read was cancelled, in mid-message")
         try:
             # What comes before an error is kept, by extend() itself.
             self.events.extend(self.parser.close() if data is None else self.parser.feed(data))
@@ -136,23 +150,50 @@ class Level:
                 raise
         return True
 
+    def _ends_in_doubt(self) -> bool:
+        """Whether LENIENT would forgive an end that may be none."""
+        parser = self.parser
+        return (
+            getattr(self.channel.source, "in_doubt", False)
+            and not parser.ended
+            and parser.policy.rules.missing_close_delimiter is FORGIVE
+        )
+
+    def come_to(self, begin: PartBegin) -> None:
+        """Count a part; ``begin`` has been taken from the events.
+
+        :raises LimitExceeded: ``max_parts``, ``max_total_header_bytes``.
+        """
+        self.index += 1
+        starts = self.parser.starts
+        start = starts.popleft() if starts else None
+        self.channel.count(begin, self.parser.limits, index=self.index, start=start)
+
     async def drain(self) -> None:
         """Read to the end of the input, epilogue included."""
         self.part = None
+        events = self.events
         while True:
-            self.events.clear()
+            # The end stays: a drain that is cancelled in the epilogue must not hide it.
+            while events and events[0] is not END:
+                if isinstance(events.popleft(), PartBegin):
+                    self.index += 1
+            if self.parser.starts is not None:
+                self.parser.starts.clear()
             if not await self.fill():
-                return
+                break
+        events.clear()
 
 
 class PartSource:
     """The raw body of one part, as the readers are constructed with; internal, but for being passed on."""
 
-    __slots__ = ("_ended", "_rest", "begin", "level")
+    __slots__ = ("_ended", "_rest", "begin", "index", "level")
 
     def __init__(self, level: Level, begin: PartBegin) -> None:
         self.level = level
         self.begin = begin
+        self.index = level.index
         self._ended = False
         self._rest: tuple[bytes, int] | None = None  # what is left of a piece, and from where
 
@@ -161,6 +202,15 @@ class PartSource:
         """Whether the reader, or one that it is nested in, has moved on to what follows this part."""
         level = self.level
         return level.part is not self or (isinstance(level.receiver, PartSource) and level.receiver.passed)
+
+    @property
+    def defects(self) -> tuple[Defect, ...]:
+        """What the policy has forgiven in this part so far."""
+        return tuple(defect for defect in self.level.parser.defects if defect.part_index == self.index)
+
+    def forgive(self, kind: str) -> None:
+        """Record a defect of this part, once."""
+        self.level.parser.forgive(kind, part_index=self.index)
 
     def check(self) -> None:
         """Raise :exc:`StateError` when the part cannot be read now."""
@@ -362,5 +412,6 @@ def lone_part(boundary: bytes, headers: CIMultiDictProxy[str], content: ByteStre
     if not isinstance(begin, PartBegin):
         raise TypeError(f"the parser began a part with {begin!r}")
     level.events.extend(events)
+    level.index = 0
     level.part = part = LonePart(level, begin, lookahead)
     return part

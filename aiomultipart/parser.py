@@ -13,8 +13,13 @@ States, what ends each, and what comes next::
                     a delimiter line           -> FAILED (it came too early)
     COUNTED_END     a delimiter                -> DELIMITER_LINE
                     anything else              -> FAILED
+    SURPLUS         a delimiter                -> DELIMITER_LINE
     EPILOGUE        close()                    -> CLOSED
     any             bad input                  -> FAILED
+
+LENIENT begins in OPENING in place of PREAMBLE, where the first delimiter line shows how this sender writes delimiters
+(:mod:`aiomultipart.delimiters`), and drops SURPLUS in place of COUNTED_END. To it a delimiter before the end of a
+COUNTED_BODY is one, and close() may come at any time.
 
 How it works:
 
@@ -22,7 +27,8 @@ How it works:
   does the blank line, so that ``--b`` right after it ends an empty part.
 * Only a CR can begin a delimiter and there is no second one in it. So at most one proper prefix of the delimiter can
   stand at the end of a chunk, it is remembered as a number (``_matched``), and nothing is searched or joined again
-  when the next chunk comes.
+  when the next chunk comes. (In image streams that LENIENT reads, a dash can begin one too. What may become a
+  delimiter is held back there, ``_held``, and joined to the next chunk.)
 * A chunk without a delimiter is handed on as the object that came in.
 * Parts that lie whole in one chunk go through one loop, :meth:`PushMultipartParser._parts`; every detour (a cut, a long
   or odd header block, transport padding, a Content-Length that is not met exactly) leaves it for the step of its state.
@@ -32,21 +38,22 @@ How it works:
 from __future__ import annotations
 
 import enum
+import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import ClassVar, NoReturn, Self, TypedDict
 
+from .delimiters import CRLF, HEADER, LF, LINE_DONE, LINES, STANDARD_LINE, Dialect, Line, Opening, may_begin
 from .events import END, PART_END, Defect, Event, PartBegin, read_common_form_block
 from .exceptions import IncompleteBody, LimitExceeded, MultipartError, ParseError, StateError
 from .headers import check_boundary, parse_boundary, parse_media_type
-from .limits import Limits, Policy
+from .limits import ACCEPT, FORGIVE, REJECT, Limits, Policy
 
 __all__ = ("PushMultipartParser",)
 
-CRLF = b"\r\n"
 BLANK = b"\r\n\r\n"
 CLOSE_LINE = b"--\r\n"
 DASH = 0x2D
-LF = 0x0A
 UNLIMITED = 1 << 63
 
 # A header block within these bounds may be read by the loop and shared through the cache, when the limits in force
@@ -68,12 +75,14 @@ _CALLBACKS = frozenset({"on_part_begin", "on_part_data", "on_part_end", "on_end"
 
 
 class State(enum.IntEnum):
+    OPENING = enum.auto()
     PREAMBLE = enum.auto()
     DELIMITER_LINE = enum.auto()
     HEADERS = enum.auto()
     BODY = enum.auto()
     COUNTED_BODY = enum.auto()
     COUNTED_END = enum.auto()
+    SURPLUS = enum.auto()
     EPILOGUE = enum.auto()
     CLOSED = enum.auto()
     FAILED = enum.auto()
@@ -83,30 +92,6 @@ class State(enum.IntEnum):
 _BODY = State.BODY
 _COUNTED_BODY = State.COUNTED_BODY
 _CLOSED = State.CLOSED
-
-
-class Line(enum.IntEnum):
-    """How much of a delimiter line has been seen after the boundary."""
-
-    BOUNDARY = enum.auto()
-    DASH = enum.auto()
-    CLOSE = enum.auto()
-    PADDING = enum.auto()
-    CR = enum.auto()
-    CLOSE_CR = enum.auto()
-    IS_DELIMITER = enum.auto()
-    IS_CLOSE_DELIMITER = enum.auto()
-
-
-# delimiter line = dash-boundary transport-padding CRLF / dash-boundary "--" transport-padding ( CRLF / end of input )
-_LINE: dict[Line, dict[int, Line]] = {
-    Line.BOUNDARY: {0x2D: Line.DASH, 0x20: Line.PADDING, 0x09: Line.PADDING, 0x0D: Line.CR},
-    Line.DASH: {0x2D: Line.CLOSE},
-    Line.CLOSE: {0x20: Line.CLOSE, 0x09: Line.CLOSE, 0x0D: Line.CLOSE_CR},
-    Line.PADDING: {0x20: Line.PADDING, 0x09: Line.PADDING, 0x0D: Line.CR},
-    Line.CR: {0x0A: Line.IS_DELIMITER},
-    Line.CLOSE_CR: {0x0A: Line.IS_CLOSE_DELIMITER},
-}
 
 
 class _Where(TypedDict):
@@ -139,7 +124,8 @@ class PushMultipartParser:
     :raises LimitExceeded: ``max_boundary_length``.
     :raises ValueError: an unknown callback.
 
-    A multipart part is handed over like any other; :meth:`nested` gives the parser for its body.
+    A multipart part is handed over like any other; :meth:`nested` gives the parser for its body. Who has to know where
+    a part began sets :attr:`starts` to a deque, which then takes the offset of each part's header block.
     """
 
     # Beyond 30 attributes CPython keeps each instance's in a dict of its own, which is slow to fill and to read.
@@ -155,18 +141,26 @@ class PushMultipartParser:
         "_fast",
         "_fields",
         "_form_data",
+        "_found_at",
+        "_held",
+        "_images",
         "_index",
+        "_initial",
         "_line",
         "_line_bytes",
         "_line_start",
+        "_line_table",
         "_matched",
         "_max_part_size",
         "_max_parts",
         "_max_total_header_bytes",
         "_max_total_size",
         "_name",
+        "_newline",
         "_offset",
+        "_opener",
         "_opening",
+        "_rejoined",
         "_remaining",
         "_searched",
         "_shared",
@@ -179,6 +173,7 @@ class PushMultipartParser:
         "limits",
         "part",
         "policy",
+        "starts",
         "subtype",
     )
 
@@ -197,6 +192,7 @@ class PushMultipartParser:
             boundary = boundary.decode("latin-1")
         check_boundary(boundary, policy=policy, limits=limits)
         self.part: PartBegin | None = None
+        self.starts: deque[int] | None = None
         self.defects: list[Defect] = []
         self._callbacks = callbacks
         if callbacks is not None and not callbacks.keys() <= _CALLBACKS:
@@ -211,6 +207,9 @@ class PushMultipartParser:
         self._delimiter = delimiter = b"\r\n--" + boundary.encode("ascii")
         self._opening = delimiter[2:] + CRLF
         self._tail = 1 - len(delimiter)  # from where a delimiter may be cut off by the end of a chunk
+        self._newline = CRLF
+        self._initial = b"\r"  # what begins a delimiter, if only one byte does
+        self._line_table = STANDARD_LINE
 
         self._max_total_size = _bound(limits.max_total_size)
         self._max_part_size = _bound(limits.max_part_size)
@@ -225,6 +224,12 @@ class PushMultipartParser:
         self._cache = _CACHES[policy, form_data] if self._fast else {}
 
         self._state = State.PREAMBLE
+        self._images = False
+        if policy.rules.line_feed_only is FORGIVE:
+            self._state = State.OPENING
+            # In an image stream delimiters are looked for with and without their line ends.
+            self._images = policy.rules.loose_image_stream is FORGIVE and self.subtype == "x-mixed-replace"
+            self._opener = Opening(delimiter[4:], images=self._images)
         self._error: MultipartError | None = None
         self._offset = 0  # of the chunk in hand
         self._index = -1  # of the part in hand
@@ -233,12 +238,16 @@ class PushMultipartParser:
         self._size = 0
         # Bytes of the delimiter seen at the end of the chunks so far, and how many of them belong to what was before
         self._matched = self._shared = 2
-        # COUNTED_BODY: bytes still to come; COUNTED_END: where the body ended
+        # In an image stream: what was held back of the chunks so far, and how much of it stands in front of this one
+        self._held = b""
+        self._rejoined = 0
+        # COUNTED_BODY: bytes still to come; COUNTED_END, SURPLUS: where the body ended
         self._remaining = 0
         self._body_end = 0
-        # DELIMITER_LINE: the state before, how far the line is read, and its bytes after the boundary
+        # DELIMITER_LINE: where it begins, the state before, how far the line is read, and its bytes after the boundary
+        self._found_at = 0
         self._before = State.PREAMBLE
-        self._line = Line.BOUNDARY
+        self._line: int = Line.BOUNDARY
         self._line_bytes = bytearray()
         # HEADERS: the block so far, where its last line begins, how far it was searched, its fields
         self._block = bytearray()
@@ -262,11 +271,15 @@ class PushMultipartParser:
         :raises LimitExceeded: ``max_boundary_length``, ``max_parameters``.
         """
         limits = limits or _DEFAULT_LIMITS
-        media_type = parse_media_type(content_type, policy=policy, limits=limits)
+        defects: list[str] = []
+        media_type = parse_media_type(content_type, policy=policy, limits=limits, defects=defects)
         if media_type.type != "multipart":
             raise ParseError(f"Content-Type: {media_type.type}/{media_type.subtype} is not multipart")
         boundary = parse_boundary(media_type, policy=policy, limits=limits)
-        return cls(boundary, subtype=media_type.subtype, limits=limits, policy=policy, callbacks=callbacks)
+        parser = cls(boundary, subtype=media_type.subtype, limits=limits, policy=policy, callbacks=callbacks)
+        if defects:
+            parser.defects = [Defect(kind, None, None) for kind in defects]
+        return parser
 
     def nested(self, part: PartBegin, *, shared: bool = True) -> PushMultipartParser:
         """A parser for the body of a part that is itself multipart.
@@ -302,6 +315,11 @@ class PushMultipartParser:
         return self._error
 
     @property
+    def ended(self) -> bool:
+        """Whether the close-delimiter has been read."""
+        return self._state in (State.EPILOGUE, State.CLOSED)
+
+    @property
     def closed(self) -> bool:
         """Whether :meth:`close` has been called and found the message complete."""
         return self._state is State.CLOSED
@@ -319,7 +337,7 @@ class PushMultipartParser:
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError(f"data must be bytes, a bytearray or a memoryview, not {type(data)!r}")
             data = bytes(data)
-        if self._state is _BODY and self._matched == 0 and self._callbacks is None and data:
+        if self._state is _BODY and self._matched == 0 and self._callbacks is None and data and self._initial:
             # Most chunks of a file are body and nothing else. What _search() would do with them, in one piece.
             size = len(data)
             if (
@@ -328,7 +346,7 @@ class PushMultipartParser:
                 and data.find(self._delimiter) < 0
             ):
                 self._offset += size
-                hold = data.rfind(b"\r", self._tail)
+                hold = data.rfind(self._initial, self._tail)
                 if hold >= 0 and self._delimiter.startswith(data[hold:]):
                     self._matched, self._shared = size - hold, 0
                     data, size = data[:hold], hold
@@ -373,13 +391,15 @@ class PushMultipartParser:
         return events if self._callbacks is None else self._dispatch(events)
 
     def _close(self, emit: Callable[[Event], object]) -> None:
-        if self._state is State.DELIMITER_LINE and self._line is Line.CLOSE:
-            if self._before is State.COUNTED_BODY:
+        if self._state is State.DELIMITER_LINE and self._line == Line.CLOSE:
+            if self._before is State.COUNTED_BODY and not self._ends_leniently():
                 self._too_early(0)
             self._delimited(emit)
             emit(END)
-        elif self._state is State.HEADERS and _adjacent(bytes(self._block), self._delimiter) is Line.IS_CLOSE_DELIMITER:
+        elif self._state is State.HEADERS and self._adjacent(bytes(self._block)) is Line.IS_CLOSE_DELIMITER:
             emit(END)
+        elif self.policy.rules.missing_close_delimiter is FORGIVE:
+            self._close_leniently(emit)
         else:
             what = {
                 State.PREAMBLE: "before the first delimiter",
@@ -388,6 +408,51 @@ class PushMultipartParser:
                 State.COUNTED_BODY: "in the body of a part",
             }.get(self._state, "in a delimiter")
             raise IncompleteBody(f"input ended {what}, without a close-delimiter", **self._where(0))
+
+    def _close_leniently(self, emit: Callable[[Event], object]) -> None:
+        """What there is at the end of the input is all there is."""
+        state = self._state
+        if state is State.OPENING:
+            dialect = self._opener.end()
+            self._check_opening()
+            if dialect is not None:
+                for kind in dialect.forgiven:
+                    self._forgive(kind, 0, None)
+                emit(END)
+                return
+        elif state is State.HEADERS:
+            if self._block and self._adjacent(bytes(self._block)) is None:
+                self._forgive("headers-cut-short", 0, self._index + 1)
+        elif state is State.DELIMITER_LINE:
+            # Its boundary is complete.
+            self._delimited(emit)
+        elif state is State.SURPLUS:
+            held = len(self._held) or self._matched
+            surplus = self._offset - held - self._body_end
+            if surplus > 0:
+                self._forgive("content-length-too-small", self._body_end - self._offset, self._index, surplus)
+        else:
+            self._offset -= len(self._held)
+            self._deliver(self._held, 0, len(self._held), emit)
+            self._offset += len(self._held)
+            self._release(0, emit)
+            emit(PART_END)
+            self._forgive("part-cut-short", 0, self._index)
+        self._forgive("missing-close-delimiter", 0, None)
+        emit(END)
+
+    def forgive(self, kind: str, *, part_index: int | None) -> None:
+        """Record a defect that the parser does not see, such as an unknown charset, unless it is recorded already.
+
+        Of all defects the first 1000 are kept.
+        """
+        defect = Defect(kind, None, part_index)
+        if len(self.defects) < _MAX_DEFECTS and defect not in self.defects:
+            self.defects.append(defect)
+
+    def _forgive(self, kind: str, position: int, index: int | None, size: int = 0) -> None:
+        if len(self.defects) < _MAX_DEFECTS:
+            self.defects.append(Defect(kind, self._offset + position, index, size))
 
     def _fail(self, exc: MultipartError, events: list[Event]) -> Iterable[Event]:
         self._state = State.FAILED
@@ -446,13 +511,56 @@ class PushMultipartParser:
             raise
 
     def _run(self, data: bytes, emit: Callable[[Event], object]) -> None:
+        held = self._held
+        if held:
+            data = held + data
+            self._held = b""
+            self._rejoined = len(held)
+            self._offset -= len(held)
         position, end = 0, len(data)
         while position < end:
             position = self._steps[self._state](self, data, position, emit)
+        if held:
+            self._rejoined = 0
+            self._offset += len(held)
 
-    # PREAMBLE, BODY and COUNTED_BODY: look for the delimiter
+    # OPENING: LENIENT's preamble
+
+    def _open(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
+        end = data.find(LF, position) + 1 or len(data)
+        dialect = self._opener.add(data[position:end])
+        self._check_opening()
+        return end if dialect is None else self._adopt(dialect, data, end, emit)
+
+    def _check_opening(self) -> None:
+        most = self.limits.max_preamble
+        if most is not None and self._opener.size > most:
+            self._exceed("max_preamble", "preamble", most - self._offset)
+
+    def _adopt(self, dialect: Dialect, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
+        """Read on from ``position``, after the first delimiter line, in the dialect that it showed."""
+        for kind in dialect.forgiven:
+            self._forgive(kind, position, None)
+        self._newline = dialect.newline
+        self._initial = b"" if self._images else dialect.newline[:1]
+        self._delimiter = dialect.newline + dialect.dash_boundary
+        self._tail = 1 - len(self._delimiter)
+        self._line_table = LINES[dialect.newline, self._images]
+        self._matched = self._shared = 0
+        if dialect.closes:
+            self._end(emit)
+            return position
+        if self._line_table is STANDARD_LINE and data.endswith(CRLF, 0, position):
+            return self._parts(data, position - len(CRLF), emit)
+        self._begin_headers()
+        self._block += dialect.header
+        return self._headers(data, position, emit)
+
+    # PREAMBLE, BODY, COUNTED_BODY and SURPLUS: look for the delimiter
 
     def _search(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
+        if self._images:
+            return self._search_images(data, position, emit)
         state = self._state
         stop = len(data)
         if state is _COUNTED_BODY:
@@ -470,10 +578,11 @@ class PushMultipartParser:
             return self._pass_on(data, position, stop, emit)
         self._deliver(data, position, found, emit)
         after = found + len(delimiter)
-        if data.startswith(CRLF, after) and state is not State.COUNTED_BODY:
+        if self._line_table is STANDARD_LINE and state is not State.COUNTED_BODY and data.startswith(CRLF, after):
+            self._found_at = self._offset + found
             self._delimited(emit)
             return self._parts(data, after, emit)
-        self._begin_line()
+        self._begin_line(found)
         if state is State.COUNTED_BODY:
             self._remaining -= after - position
             return self._counted(after, emit)
@@ -488,7 +597,7 @@ class PushMultipartParser:
                 self._remaining -= len(piece)
             self._matched += len(piece)
             if len(piece) == len(rest):
-                self._begin_line()
+                self._begin_line(position + len(piece) - len(self._delimiter))
             return position + len(piece)
         self._release(position, emit)
         return position
@@ -506,8 +615,9 @@ class PushMultipartParser:
     def _pass_on(self, data: bytes, position: int, stop: int, emit: Callable[[Event], object]) -> int:
         """No delimiter in data[position:stop]: deliver it, but for a beginning of one at its end."""
         end = stop
-        if self._state is not _COUNTED_BODY or stop - position < self._remaining:
-            hold = data.rfind(b"\r", max(position, stop - len(self._delimiter) + 1), stop)
+        reached = self._state is _COUNTED_BODY and stop - position >= self._remaining
+        if not reached or self._ends_leniently():
+            hold = data.rfind(self._initial, max(position, stop - len(self._delimiter) + 1), stop)
             if hold >= 0 and self._delimiter.startswith(data[hold:stop]):
                 end = hold
         self._deliver(data, position, end, emit)
@@ -516,6 +626,49 @@ class PushMultipartParser:
             self._remaining -= stop - position
             return self._counted(stop, emit)
         return stop
+
+    def _search_images(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
+        """In an image stream, where a delimiter may do without its line end."""
+        delimiter, newline = self._delimiter, self._newline
+        dash_boundary = delimiter[len(newline) :]
+        stop = len(data)
+        start = position
+        while start < self._rejoined and not may_begin(delimiter, dash_boundary, data, start):
+            start += 1
+        if start < self._rejoined:
+            # Of what was held nothing is searched again: here is the delimiter, or it is still incomplete.
+            found = start if data.startswith(dash_boundary, start) else start + len(newline)
+            found = found if data.startswith(dash_boundary, found) else -1
+        else:
+            found = data.find(dash_boundary, start)
+        after = found + len(dash_boundary)
+        hold = stop
+        if found >= 0:
+            begin = found - len(newline) if data.endswith(newline, position, found) else found
+        else:
+            for candidate in _CANDIDATE(data, max(start, stop - len(delimiter) + 1)):
+                if may_begin(delimiter, dash_boundary, data, candidate.start()):
+                    hold = candidate.start()
+                    break
+            begin = hold
+        if self._state is State.COUNTED_BODY:
+            end = position + self._remaining
+            if stop >= end and (found < 0 or after > end):
+                self._deliver(data, position, end, emit)
+                self._remaining = 0
+                self._counted(end, emit)
+                position = end
+            else:
+                self._remaining -= (hold if found < 0 else after) - position
+        if self._state is State.SURPLUS:
+            position = max(position, self._body_end - self._offset)  # what was held back may have been of the body
+        self._deliver(data, position, max(position, begin), emit)
+        if found < 0:
+            self._held = data[hold:]
+            return stop
+        self._begin_line(begin)
+        self._shared = len(newline) if begin == found else 0
+        return self._counted(after, emit)
 
     def _deliver(self, data: bytes, start: int, end: int, emit: Callable[[Event], object]) -> None:
         """Hand on data[start:end] of a body; count it as preamble before the first part."""
@@ -527,14 +680,15 @@ class PushMultipartParser:
             return
         if size > self._max_part_size:
             end = start + self._max_part_size - self._size
-            if start < end:
+            if start < end and self._state is not State.SURPLUS:
                 emit(data[start:end])
             self._exceed("max_part_size", "body", end)
         self._size = size
-        emit(data[start:end])
+        if self._state is not State.SURPLUS:
+            emit(data[start:end])
 
     def _skip(self, what: str, most: int | None, size: int, position: int) -> None:
-        if self._form_data and self.policy is Policy.STRICT:
+        if self._form_data and self.policy.rules.text_around_form_data is REJECT:
             raise ParseError(f"{what} in form-data (RFC 7578)", **self._where(position))
         if most is not None and self._size + size > most:
             self._exceed(f"max_{what}", what, position + most - self._size)
@@ -543,9 +697,30 @@ class PushMultipartParser:
     def _delimited(self, emit: Callable[[Event], object]) -> None:
         """A delimiter line is complete: the part before it ends."""
         before = self._before if self._state is State.DELIMITER_LINE else self._state
-        if before is State.BODY or (before is State.COUNTED_END and self.policy is Policy.STRICT):
+        if before is State.BODY or (before is State.COUNTED_END and not self._ends_at_length()):
             emit(PART_END)
+        elif before is State.COUNTED_BODY:
+            emit(PART_END)
+            self._forgive("content-length-too-large", self._found_at - self._offset, self._index)
+        elif before is State.SURPLUS:
+            self._end_surplus()
+        if self._images and self._shared and self._size:
+            self._forgive("no-line-end-before-delimiter", self._found_at - self._offset, self._index)
         self._matched = self._shared = 0
+
+    def _end_surplus(self) -> None:
+        """A delimiter was found after the end of a counted body, or across it."""
+        surplus = self._found_at - self._body_end
+        if surplus > 0:
+            self._forgive("content-length-too-small", self._body_end - self._offset, self._index, surplus)
+        elif surplus < 0 and self._size:
+            self._forgive("content-length-too-large", self._found_at - self._offset, self._index)
+
+    def _ends_at_length(self) -> bool:
+        return self.policy.rules.body_ends_at_content_length is ACCEPT
+
+    def _ends_leniently(self) -> bool:
+        return self.policy.rules.wrong_content_length is FORGIVE
 
     # COUNTED_BODY and COUNTED_END: a Content-Length says where the body ends
 
@@ -555,11 +730,20 @@ class PushMultipartParser:
             self._state is State.COUNTED_BODY
             or (self._state is State.DELIMITER_LINE and self._before is State.COUNTED_BODY)
         ):
+            # A close-delimiter that the body ends with is left to it: the CRLF after it may be of another delimiter.
+            in_line = self._state is State.DELIMITER_LINE and self._line != Line.CLOSE
+            matched = self._matched if in_line or self._state is State.COUNTED_BODY else 0
             self._state = State.COUNTED_BODY
             self._release(position, emit)
-            self._state = State.COUNTED_END
             self._body_end = self._offset + position
-            if self.policy is not Policy.STRICT:
+            if self._ends_leniently():
+                # What is of the body may yet turn out to be of a delimiter too.
+                self._matched = self._shared = matched
+                self._before = State.SURPLUS
+                self._state = State.DELIMITER_LINE if in_line else State.SURPLUS
+            else:
+                self._state = State.COUNTED_END
+            if self._ends_at_length():
                 emit(PART_END)
         return position
 
@@ -572,7 +756,7 @@ class PushMultipartParser:
             self._overrun()
         self._matched += len(piece)
         if len(piece) == len(rest):
-            self._begin_line()
+            self._begin_line(position)
         return position + len(piece)
 
     def _too_early(self, position: int) -> NoReturn:
@@ -584,7 +768,9 @@ class PushMultipartParser:
 
     # DELIMITER_LINE
 
-    def _begin_line(self) -> None:
+    def _begin_line(self, position: int) -> None:
+        """A delimiter has been found that begins at ``position``; the rest of its line says whether it is one."""
+        self._found_at = self._offset + position
         self._before = self._state
         self._state = State.DELIMITER_LINE
         self._matched = len(self._delimiter)
@@ -597,36 +783,40 @@ class PushMultipartParser:
             stop = min(stop, position + self._remaining)
         most = _bound(self.limits.max_header_line)
         stop = min(stop, position + most + len(CRLF) - len(self._line_bytes))
-        line: Line | None = self._line
+        line: int | None = self._line
+        table = self._line_table
         end = position
-        while end < stop and line is not None and line not in _LINE_DONE:
-            line = _LINE[line].get(data[end])
+        while end < stop and line is not None and line not in LINE_DONE:
+            line = table[line].get(data[end])
             end += 1
         if line is None:
             return self._not_a_delimiter(data, position, end - 1, emit)
         self._line = line
         if counted:
             self._remaining -= end - position
-        if line not in _LINE_DONE:
+        if line not in LINE_DONE:
             self._line_bytes += data[position:end]
             if len(self._line_bytes) >= most + len(CRLF):
                 self._exceed("max_header_line", "delimiter line", end)
             return self._counted(end, emit)
-        if counted:
+        if counted and not self._ends_leniently():
             self._too_early(end)
         self._line_bytes.clear()
         self._delimited(emit)
-        if line is Line.IS_DELIMITER:
-            self._begin_headers()
-        else:
+        if line == Line.IS_CLOSE_DELIMITER:
             self._end(emit)
+            return end
+        self._begin_headers()
+        if line == Line.IS_HEADER:
+            self._forgive("header-on-delimiter-line", end - len(HEADER), None)
+            self._block += HEADER
         return end
 
     def _not_a_delimiter(self, data: bytes, position: int, end: int, emit: Callable[[Event], object]) -> int:
         if self._before is State.COUNTED_END:
             self._overrun()
         self._line_bytes += data[position:end]
-        if self._before is State.PREAMBLE and data[end] == LF and self._line_bytes != b"-":
+        if self._before is State.PREAMBLE and data[end] == LF[0] and self._line_bytes != b"-":
             raise ParseError("the first delimiter line ends in LF alone", **self._where(end))
         if self._before is State.COUNTED_BODY:
             self._remaining -= end - position
@@ -655,20 +845,23 @@ class PushMultipartParser:
         block = self._block
         origin = position - len(block)  # where the block would begin in data
         block += data[position : position + _GATHER]
+        newline = self._newline
         while True:
             start = self._line_start
-            end = block.find(CRLF, self._searched)
+            end = block.find(newline, self._searched)
             if end < 0:
-                self._searched = max(start, len(block) - 1)
-                self._check_line(start, len(block) - block.endswith(b"\r"), origin)
+                half = newline is CRLF and block.endswith(b"\r")
+                self._searched = max(start, len(block) - half)
+                self._check_line(start, len(block) - half, origin)
                 return origin + len(block)
-            after = origin + end + 2
+            after = origin + end + len(newline)
             if end == start:
-                self._begin_part(bytes(block[: max(0, start - 2)]), origin, after, emit)
+                raw = bytes(block[: max(0, start - len(newline))])
+                self._begin_part(raw if newline is CRLF else raw.replace(LF, CRLF), origin, after, emit)
                 return after
             self._check_line(start, end, origin)
             if start == 0:
-                line = _adjacent(bytes(block[:end]), self._delimiter)
+                line = self._adjacent(bytes(block[:end]))
                 if line is not None:
                     self._begin_headers()
                     if line is Line.IS_CLOSE_DELIMITER:
@@ -678,7 +871,7 @@ class PushMultipartParser:
                 self._fields += 1
                 if self._fields > _bound(self.limits.max_headers):
                     self._exceed_in_headers("max_headers", origin + end, self._index + 1)
-            self._line_start = self._searched = end + 2
+            self._line_start = self._searched = end + len(newline)
 
     def _check_line(self, start: int, end: int, origin: int) -> None:
         """Hold the bounds on one header line and on the block; of two that are passed, the first counts."""
@@ -701,6 +894,8 @@ class PushMultipartParser:
             self._exceed_in_headers("max_parts", position, self._index, begin.name)
         if usage.header_bytes > self._max_total_header_bytes:
             self._exceed_in_headers("max_total_header_bytes", position, self._index, begin.name)
+        if self.starts is not None:
+            self.starts.append(self._offset + position)
         emit(begin)
         self._begin_body(begin, body, emit)
 
@@ -727,13 +922,25 @@ class PushMultipartParser:
 
     def _begin_body(self, begin: PartBegin, position: int, emit: Callable[[Event], object]) -> None:
         self._size = 0
-        self._matched = self._shared = 2
+        # The line end of the blank line may be that of the delimiter too.
+        self._matched = self._shared = 0 if self._images else len(self._newline)
         if begin.content_length is None:
             self._state = State.BODY
         else:
             self._state = State.COUNTED_BODY
             self._remaining = begin.content_length
             self._counted(position, emit)
+
+    def _adjacent(self, line: bytes) -> Line | None:
+        """Whether a line where a header block should begin is a delimiter line, and which."""
+        dash_boundary = self._delimiter[len(self._newline) :]
+        if line.startswith(dash_boundary):
+            rest = line[len(dash_boundary) :].rstrip(b" \t")
+            if rest == b"":
+                return Line.IS_DELIMITER
+            if rest == b"--":
+                return Line.IS_CLOSE_DELIMITER
+        return None
 
     # The loop over whole parts
 
@@ -744,7 +951,7 @@ class PushMultipartParser:
         """
         delimiter, size = self._delimiter, len(self._delimiter)
         find, followed_by, length = data.find, data.startswith, len(data)
-        cache, usage, form_data = self._cache, self._usage, self._form_data
+        cache, usage, form_data, starts = self._cache, self._usage, self._form_data, self.starts
         cached = cache.get
         room = self._max_parts - usage.parts
         header_room = self._max_total_header_bytes - usage.header_bytes
@@ -756,9 +963,9 @@ class PushMultipartParser:
         try:
             while True:
                 start = position + 2
-                blank = find(BLANK, position) if fast else -1
+                blank = find(BLANK, position, start + _FAST_BYTES + 4) if fast else -1
                 # A dash may begin an adjacent delimiter.
-                if blank < 0 or blank - start > _FAST_BYTES or data[start] == DASH:
+                if blank < 0 or data[start] == DASH:
                     begin = None
                     break
                 block = data[start:blank]
@@ -778,6 +985,8 @@ class PushMultipartParser:
                 if index - first > room or header_bytes > header_room:
                     limit = "max_parts" if index - first > room else "max_total_header_bytes"
                     self._exceed_in_headers(limit, start, index, begin.name)
+                if starts is not None:
+                    starts.append(self._offset + start)
                 emit(begin)
                 body = blank + 4
                 found = find(delimiter, blank + 2)
@@ -808,34 +1017,25 @@ class PushMultipartParser:
         return body
 
     _steps: ClassVar[dict[State, Callable[[PushMultipartParser, bytes, int, Callable[[Event], object]], int]]] = {
+        State.OPENING: _open,
         State.PREAMBLE: _search,
         State.DELIMITER_LINE: _delimiter_line,
         State.HEADERS: _headers,
         State.BODY: _search,
         State.COUNTED_BODY: _search,
         State.COUNTED_END: _expect,
+        State.SURPLUS: _search,
         State.EPILOGUE: _epilogue,
     }
 
 
-_IN_PART = frozenset({State.BODY, State.COUNTED_BODY, State.COUNTED_END})
-_LINE_DONE = frozenset({Line.IS_DELIMITER, Line.IS_CLOSE_DELIMITER})
+_IN_PART = frozenset({State.BODY, State.COUNTED_BODY, State.COUNTED_END, State.SURPLUS})
+_CANDIDATE = re.compile(rb"[\r\n-]").finditer
 _DEFAULT_LIMITS = Limits()
 
 
 def _bound(limit: int | None) -> int:
     return UNLIMITED if limit is None else limit
-
-
-def _adjacent(line: bytes, delimiter: bytes) -> Line | None:
-    """Whether a line where a header block should begin is a delimiter line, and which."""
-    if line.startswith(delimiter[2:]):
-        rest = line[len(delimiter) - 2 :].rstrip(b" \t")
-        if rest == b"":
-            return Line.IS_DELIMITER
-        if rest == b"--":
-            return Line.IS_CLOSE_DELIMITER
-    return None
 
 
 def _then_raise(events: list[Event], error: MultipartError) -> Iterator[Event]:

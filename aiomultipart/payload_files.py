@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import os
 import stat
@@ -15,6 +14,7 @@ from .exceptions import StateError
 from .headers import media_type_charset
 from .payload_base import DEFAULT_CHUNK_SIZE, READ_SIZE, Payload, file_name
 from .streams import AsyncReadable
+from .threads import in_thread
 
 __all__ = ("AsyncReadablePayload", "BufferedReaderPayload", "BytesIOPayload", "IOBasePayload", "TextIOPayload")
 
@@ -56,22 +56,13 @@ class IOBasePayload(Payload):
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The file's bytes, each chunk read in a thread."""
-        loop = asyncio.get_running_loop()
         self._started = True
         start = self._start
         # A future, and a thread that is slow to let go of it, would keep its result while the next chunk is read.
         box: list[bytes] = []
         while True:
-            job = loop.run_in_executor(None, self._read, start, box)
-            try:
-                await asyncio.shield(job)
-            except asyncio.CancelledError:
-                # The file is not left to a thread that still reads it.
-                while not job.done():
-                    await asyncio.wait([job])
-                if not job.cancelled():
-                    job.exception()
-                raise
+            # Cancelled or not, the file is not left to a thread that still reads it.
+            await in_thread(self._read, start, box)
             if not box[0]:
                 return
             start = None
@@ -84,7 +75,7 @@ class IOBasePayload(Payload):
 
     async def close(self) -> None:
         """Close the file, in a thread."""
-        await asyncio.get_running_loop().run_in_executor(None, self._value.close)
+        await in_thread(self._value.close)
 
 
 class TextIOPayload(IOBasePayload):
@@ -180,8 +171,12 @@ class AsyncReadablePayload(Payload):
         if self._start is not None:
             await self._value.seek(self._start)  # type: ignore[attr-defined]
         else:
-            self._consumed = True
-            self._start = await _position(self._value)
+            self._consumed = True  # nobody else begins meanwhile
+            try:
+                self._start = await _position(self._value)
+            except BaseException:
+                self._consumed = False  # nothing has been read
+                raise
             self._consumed = self._start is None
         size = READ_SIZE if self._start is not None else DEFAULT_CHUNK_SIZE  # a file is read in a thread
         while chunk := await self._value.read(size):

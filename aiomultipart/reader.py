@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeAlias, TypedDict, Unpack
 
 from . import hdrs
 from .bodypart import BodyPartReader
 from .events import END, Defect, PartBegin
-from .exceptions import MultipartError, ParseError, StateError
+from .exceptions import LimitExceeded, MultipartError, ParseError, StateError
 from .headers import HeaderItems, as_multidict, lookup_charset
 from .levels import Channel, Level, PartSource
-from .limits import Limits, Policy
+from .limits import ACCEPT, FORGIVE, Limits, Policy
 from .parser import PushMultipartParser
-from .streams import ByteStream, open_source
+from .streams import AsgiBody, AsgiReceive, AsgiScope, ByteStream, asgi_headers, open_source
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -55,6 +55,15 @@ Response: TypeAlias = AiohttpResponse | HttpxResponse
 class _SizeOptions(TypedDict, total=False):
     client_max_size: int
     max_size_error_cls: type[Exception]
+
+
+class ReaderOptions(_SizeOptions, total=False):
+    """The keywords of :class:`MultipartReader`."""
+
+    max_field_size: int
+    max_headers: int
+    limits: Limits
+    policy: Policy
 
 
 class MultipartReader:
@@ -104,7 +113,11 @@ class MultipartReader:
         self._default_charset: str | None = None
         if isinstance(content, PartSource):
             outer = content.level
-            parser = outer.parser.nested(content.begin, shared=False)
+            try:
+                parser = outer.parser.nested(content.begin, shared=False)
+            except LimitExceeded as exc:
+                exc.part_index = content.index
+                raise
             self._level = Level(parser, outer.channel, content)
         else:
             limits = limits or _DEFAULT_LIMITS
@@ -112,30 +125,52 @@ class MultipartReader:
                 limits = limits.replace(max_header_line=max_field_size)
             if max_headers is not None:
                 limits = limits.replace(max_headers=max_headers)
-            parser = PushMultipartParser.from_content_type(self._content_type(), limits=limits, policy=policy)
+            content_type, kind = self._content_type(policy)
+            parser = PushMultipartParser.from_content_type(content_type, limits=limits, policy=policy)
+            if kind is not None:
+                parser.forgive(kind, part_index=None)
             channel = Channel(open_source(content))
             self._level = Level(parser, channel, channel)
         self._boundary = b"--" + parser.boundary.encode()
         # RFC 7578 section 4.6: only the first field of a form may name the charset of the others.
-        self._charset_may_come = parser.subtype == "form-data" and parser.policy is not Policy.STRICT
-
-    def _content_type(self) -> str:
-        values = self.headers.getall(hdrs.CONTENT_TYPE, [])
-        if len(values) != 1:
-            raise ParseError(f"Content-Type: {'missing' if not values else 'there more than once'}")
-        return values[0]
+        self._charset_may_come = parser.subtype == "form-data" and parser.policy.rules.charset_field is ACCEPT
 
     @classmethod
-    def from_response(cls, response: Response) -> MultipartResponseWrapper:
+    def from_asgi(cls, scope: AsgiScope, receive: AsgiReceive, **options: Unpack[ReaderOptions]) -> Self:
+        """A reader over the body of an ASGI request (Starlette, FastAPI, Litestar, Quart …).
+
+        :param scope: the application's ``scope``; Starlette's ``request.scope``.
+        :param receive: its ``receive``; Starlette's ``request.receive``.
+        :param options: keywords of the reader, such as ``limits`` and ``policy``.
+        :raises ParseError: the request is not multipart.
+
+        Reading raises :exc:`IncompleteBody` when the client disconnects.
+        """
+        return cls(asgi_headers(scope), AsgiBody(receive), **options)
+
+    def _content_type(self, policy: Policy) -> tuple[str, str | None]:
+        """The media type of the message, and what had to be forgiven to find it."""
+        values = self.headers.getall(hdrs.CONTENT_TYPE, [])
+        ranges = self.headers.get(hdrs.CONTENT_RANGE, "")
+        if ranges[:21].lower() == "multipart/byteranges;" and policy.rules.boundary_in_content_range is FORGIVE:
+            if not any(value[:10].lower() == "multipart/" for value in values):
+                return ranges, "boundary-in-content-range"
+        if len(values) != 1:
+            raise ParseError(f"Content-Type: {'missing' if not values else 'there more than once'}")
+        return values[0], None
+
+    @classmethod
+    def from_response(cls, response: Response, **options: Unpack[ReaderOptions]) -> MultipartResponseWrapper:
         """A reader over a client's response, which it releases at the end.
 
+        :param options: keywords of the reader, such as ``limits`` and ``policy``.
         :param response: an ``aiohttp.ClientResponse``, or an ``httpx.Response`` that is being streamed. The response's
             own Content-Encoding is the client's business and already undone.
         :raises ParseError: the response is not multipart.
         """
         aiter_bytes = getattr(response, "aiter_bytes", None)
         content = aiter_bytes() if aiter_bytes is not None else response.content  # type: ignore[union-attr]
-        return cls.response_wrapper_cls(response, cls(response.headers, content))
+        return cls.response_wrapper_cls(response, cls(response.headers, content, **options))
 
     @property
     def defects(self) -> tuple[Defect, ...]:
@@ -157,13 +192,16 @@ class MultipartReader:
         :raises StateError: another task is reading this message, the reader of an outer message has moved on, or
             the reader was closed before its end.
         """
-        if self._stepping:
-            raise StateError("another task is in next() of this reader")
+        self._check_stepping()
         self._stepping = True
         try:
             return await self._step()
         finally:
             self._stepping = False
+
+    def _check_stepping(self) -> None:
+        if self._stepping:
+            raise StateError("another task is in next() of this reader")
 
     async def _step(self) -> MultipartReader | BodyPartReader | None:
         level = self._level
@@ -200,7 +238,7 @@ class MultipartReader:
                 event = events.popleft()
                 if isinstance(event, PartBegin):
                     self._begin = event
-                    level.channel.count(event, level.parser.limits)
+                    level.come_to(event)
                     return True
                 if event is END:
                     self._at_eof = True
@@ -273,6 +311,7 @@ class MultipartReader:
 
         Nothing to do for a nested message once the reader of the outer one has moved on, and after :meth:`aclose`.
         """
+        self._check_stepping()
         receiver = self._level.receiver
         if not self._closed and not (isinstance(receiver, PartSource) and receiver.passed):
             receiver.check()
@@ -284,6 +323,7 @@ class MultipartReader:
 
         :raises StateError: another task is reading this message.
         """
+        self._check_stepping()
         self._level.channel.check()
         self._closed = self._closed or not self._at_eof
         self._at_eof = True

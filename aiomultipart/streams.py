@@ -6,6 +6,8 @@ Rules:
 * State changes only after an await, so that a cancelled ``receive()`` can be called again and loses nothing, where what
   is read from survives that. An async generator does not: it ends when it is cancelled, and asking it again would look
   like the end of the input. Its adapter raises :exc:`StateError` from then on.
+* An iterator of somebody's own around a generator cannot be told from one that survives. One that ends right after a
+  cancelled ``receive()`` is ``in_doubt``, and no reader forgives that the message ends there.
 * Nothing is ever given back to what is read from.
 """
 
@@ -13,12 +15,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
-from typing import Protocol, Self, TypeAlias, runtime_checkable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
 
-from .exceptions import StateError
+from multidict import CIMultiDict
 
-__all__ = ("READ_SIZE", "AsyncReadable", "ByteStream", "Source", "StreamReader", "open_source")
+from .exceptions import IncompleteBody, StateError
+
+__all__ = (
+    "READ_SIZE",
+    "AsgiBody",
+    "AsgiReceive",
+    "AsgiScope",
+    "AsyncReadable",
+    "ByteStream",
+    "Source",
+    "StreamReader",
+    "asgi_headers",
+    "open_source",
+)
 
 READ_SIZE = 256 * 1024
 """What a source with ``read(n)`` is asked for, in bytes."""
@@ -50,6 +65,45 @@ class Source(Protocol):
 
     async def aclose(self) -> None:
         """Close what this adapter opened; what the caller opened stays open."""
+
+
+# Any: ASGI's messages and scopes are mappings of whatever their keys say.
+AsgiScope: TypeAlias = MutableMapping[str, Any]
+AsgiReceive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+def asgi_headers(scope: AsgiScope) -> CIMultiDict[str]:
+    """The header fields of an ASGI request."""
+    return CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+
+
+class AsgiBody:
+    """The body of an ASGI request, as ``content`` for the readers.
+
+    :param receive: the application's ``receive``.
+    """
+
+    def __init__(self, receive: AsgiReceive) -> None:
+        self._receive = receive
+        self._at_eof = False
+        self._is_gone = False
+
+    async def read(self, n: int = -1, /) -> bytes:
+        """The next message's bytes, however many; ``b""`` at the end.
+
+        :raises IncompleteBody: the client has disconnected.
+        """
+        while not (self._at_eof or self._is_gone):
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self._is_gone = True
+                break
+            self._at_eof = not message.get("more_body", False)
+            if body := message.get("body", b""):
+                return bytes(body)
+        if self._is_gone:
+            raise IncompleteBody("the client has disconnected")
+        return b""
 
 
 def open_source(content: ByteStream) -> Source:
@@ -99,11 +153,13 @@ class _ReadSource:
 
 
 class _IterableSource:
-    __slots__ = ("_broken", "_iterator")
+    __slots__ = ("_broken", "_interrupted", "_iterator", "in_doubt")
 
     def __init__(self, iterator: AsyncIterator[bytes]) -> None:
         self._iterator = iterator
         self._broken = False
+        self._interrupted = False
+        self.in_doubt = False
 
     async def receive(self) -> bytes | None:
         if self._broken:
@@ -112,10 +168,13 @@ class _IterableSource:
             while not (data := await anext(self._iterator)):
                 pass
         except StopAsyncIteration:
+            self.in_doubt = self._interrupted
             return None
         except BaseException:
             self._broken = isinstance(self._iterator, AsyncGenerator)
+            self._interrupted = True
             raise
+        self._interrupted = False
         return data
 
     async def aclose(self) -> None:

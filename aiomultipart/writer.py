@@ -7,6 +7,7 @@ anew from the headers as they are when rendering starts. ``size`` is the sum of 
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import sys
@@ -383,12 +384,14 @@ class MultipartWriter(Payload):
         return b"".join([chunk async for chunk in self.chunks()])
 
     async def close(self) -> None:
-        """Close the files and streams of all parts; all of them, even if closing one of them raises."""
-        error: Exception | None = None
+        """Close the files and streams of all parts; all of them, even if closing one of them raises or is cancelled."""
+        error: BaseException | None = None
         for entry in self._entries:
             if not entry.payload.autoclose:
                 try:
                     await entry.payload.close()
+                except asyncio.CancelledError as exc:
+                    error = exc
                 except Exception as exc:  # noqa: BLE001  (raised below)
                     error = error or exc
         if error is not None:

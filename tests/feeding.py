@@ -60,15 +60,21 @@ def parse(chunks: Iterable[bytes], **kwargs: Any) -> Outcome:
 def parse_all(message: bytes, *, few: bool = False, **kwargs: Any) -> Outcome:
     """What every cutting of ``message`` gives, events as well as callbacks; an AssertionError where they differ."""
     events, error, defects = _run([message], kwargs)
-    expected = (events, describe(error), defects)
+    expected = (events, describe(error), str(defects))
     for name, chunks in cuttings(message, few=few):
         for by_callbacks in (False, True) if not name.startswith("split") else (False,):
             got_events, got_error, got_defects = _run(chunks, kwargs, by_callbacks=by_callbacks)
-            got = (got_events, describe(got_error), got_defects)
+            got = (got_events, describe(got_error), str(got_defects))
             if got != expected:
                 how = f"{name}{', by callbacks' if by_callbacks else ''}"
                 raise AssertionError(f"{message!r} {kwargs}\nwhole: {expected}\n{how}: {got}\nchunks: {chunks}")
     return events, error
+
+
+def defects_of(message: bytes, **kwargs: Any) -> list[tuple[str, int | None, int]]:
+    """What every cutting of ``message`` has forgiven: kind, part index and size."""
+    parse_all(message, **kwargs)
+    return [(defect.kind, defect.part_index, defect.size) for defect in _run([message], kwargs)[2]]
 
 
 def describe(error: MultipartError | None) -> tuple[object, ...] | None:

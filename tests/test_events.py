@@ -127,7 +127,10 @@ def test_equality_and_repr() -> None:
 
 def test_marks_and_defects() -> None:
     assert (PART_END, END) == (Mark.PART_END, Mark.END)
-    assert Defect("kind", 5, None) == ("kind", 5, None)
+    kind, offset, part_index = defect = Defect("kind", 5, None)
+    assert (kind, offset, part_index, defect.size) == ("kind", 5, None, 0)
+    assert repr(defect) == "Defect('kind', 5, None)"
+    assert repr(Defect("kind", 5, 1, 7)) == "Defect('kind', 5, 1, size=7)"
 
 
 # Rows of the table of ambiguous constructs

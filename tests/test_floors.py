@@ -21,14 +21,14 @@ FLOORS = (
     # as in docs/explanation/architecture.rst
     {"exceptions", "hdrs", "limits"},
     {"headers", "codecs"},
-    {"events"},
+    {"events", "delimiters"},
     {"parser"},
     # From here on there is asyncio.
-    {"streams", "sending"},
+    {"streams", "sending", "threads", "formparser"},
     {"levels", "payload_base"},
-    {"decoding", "payload_files", "testing"},
+    {"decoding", "payload_files", "targets", "testing"},
     {"bodypart", "payload", "framing"},
-    {"reader", "writer", "targets"},
+    {"reader", "writer"},
     {"forward", "formdata"},
     # The thin layers on top
     {"form", "mjpeg", "byteranges", "related", "batch"},
@@ -40,7 +40,7 @@ FLOORS = (
 READING = {"levels", "decoding", "bodypart", "reader"}
 WRITING = {"sending", "payload_base", "payload_files", "payload", "framing", "writer", "formdata"}
 FIRST_WITH_ASYNCIO = 4
-FRAMEWORKS = {"aiohttp", "httpx", "starlette"}
+FRAMEWORKS = {"aiohttp", "httpx", "obstore", "starlette"}
 WITH_FRAMEWORKS = {"integrations"}
 TOP = {"integrations", "__main__"}
 LEVEL = {module: level for level, modules in enumerate(FLOORS) for module in modules}
@@ -171,7 +171,7 @@ def test_a_cold_import() -> None:
         import sys, threading
         before = set(threading.enumerate())
         import aiomultipart
-        heavy = {"aiohttp", "httpx", "starlette", "brotli", "brotlicffi", "zstandard", "pyzstd", "backports"}
+        heavy = {"aiohttp", "httpx", "obstore", "starlette", "brotli", "brotlicffi", "zstandard", "pyzstd", "backports"}
         heavy |= {"compression.zstd", "_zstd", "concurrent.futures.thread", "multiprocessing", "hypothesis", "pytest"}
         found = sorted(heavy & set(sys.modules))
         started = set(threading.enumerate()) - before

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import re
 import string
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import aiohttp.multipart
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
-from aiomultipart.exceptions import LimitExceeded, MultipartError, ParseError
+from aiomultipart.exceptions import CodecError, LimitExceeded, MultipartError, ParseError, UnknownEncoding
 from aiomultipart.headers import (
     BadContentDispositionHeader,
     BadContentDispositionParam,
     Disposition,
+    as_multidict,
     check_boundary,
+    check_field,
     content_disposition_filename,
     decode_field_block,
+    decode_text,
+    format_disposition,
     lookup_charset,
+    media_type_charset,
     parse_boundary,
     parse_content_disposition,
     parse_content_length,
@@ -214,6 +222,7 @@ def test_field_block() -> None:
         judged(fields, block)
         == [[("A", "1"), ("b", "2"), ("C", ""), ("A", "3"), ("!#$%&'*+-.^_`|~0", "a:b\tc \u00e9")]] * 3
     )
+    assert judged(fields, "A: X1X") == [[("A", "X1X")]] * 3
     assert judged(fields, "") == [[]] * 3
 
 
@@ -260,6 +269,7 @@ def test_what_is_no_field_block(block: str) -> None:
         ("A: 1\r\n B: 2", "1 B: 2"),
         ("A: \u3000\r\n \u3000", "\u3000 \u3000"),
         ("A: 1\r\n 2\r\n\t3\r\n 4", "1 2 3 4"),
+        ("A: X1X\r\n X2X ", "X1X X2X"),  # white space goes, and nothing else
     ],
 )
 def test_folded_lines(block: str, value: str) -> None:
@@ -331,6 +341,7 @@ def filename_elsewhere(value: str, *, policy: Policy) -> str | None:
         'form-data; name="a',
         'form-data; name="a\\"',
         'form-data; name="a"b',
+        'form-data; name="a"X',
         'form-data; name=a"b"',
         "form-data; name=a b",
         'form-data; name="a"; name="a"',
@@ -356,6 +367,10 @@ def test_plain_dispositions(read: Callable[..., Disposition]) -> None:
 
 
 def test_an_unquoted_value_that_is_no_token() -> None:
+    for value in ("a\\b", "a\u3000"):
+        assert judged(name_in_form, value) == [REJECTED, value, value]
+        assert judged(filename_elsewhere, value) == [REJECTED, value, value]
+    assert judged(name_in_form, "aX \t") == ["aX"] * 3
     assert judged(name_in_form, "a/b[0]") == [REJECTED, "a/b[0]", "a/b[0]"]
     assert judged(name_in_form, "\u00e9") == [REJECTED, "\u00e9", "\u00e9"]
 
@@ -477,12 +492,14 @@ def test_in_form_data_two_charsets_are_enough(label: str) -> None:
         ('filename*1="b c"; filename*0=a', "ab c"),
         ("filename*0*=utf-8''%C3; filename*1*=%A9", "\u00e9"),
         ("filename*0*=utf-8''%41; filename*1=%41", "A%41"),
+        ("filename*0*=koi8-r''%C1; filename*1*=%C2", "\u0430\u0431"),
         ("; ".join(f"filename*{i}={i % 10}" for i in range(12)), "012345678901"),
     ],
 )
 def test_continuations(parameters: str, meant: str) -> None:
     good = Disposition("form-data", {"filename": meant, "name": "n"}, ())
-    assert judged(in_form, f"form-data; name=n; {parameters}") == [REJECTED, REJECTED, good]
+    forgiven = good._replace(defects=("continued-parameter",))
+    assert judged(in_form, f"form-data; name=n; {parameters}") == [REJECTED, REJECTED, forgiven]
     assert judged(elsewhere, f"form-data; name=n; {parameters}") == [good] * 3
 
 
@@ -501,7 +518,8 @@ def test_continuations_that_do_not_join(parameters: str) -> None:
         value = "attachment" + "".join(f"; {name}={given}" for name, given in plain.items()) + f"; {parameters}"
         left = Disposition("attachment", plain, ("bad-continued-parameter",))
         assert judged(elsewhere, value) == [REJECTED, left, left]
-    assert judged(in_form, f"form-data; name=n; {parameters}")[:2] == [REJECTED] * 2
+    left = Disposition("form-data", {"name": "n"}, ("bad-continued-parameter",))
+    assert judged(in_form, f"form-data; name=n; {parameters}") == [REJECTED, REJECTED, left]
 
 
 @pytest.mark.parametrize(
@@ -509,7 +527,10 @@ def test_continuations_that_do_not_join(parameters: str) -> None:
 )
 def test_in_form_data_no_other_star_passes(name: str) -> None:
     # Other parsers make file names of some of these.
-    assert judged(in_form, f"form-data; name=a; {name}=evil")[:2] == [REJECTED] * 2
+    left = Disposition("form-data", {"name": "a"}, ("bad-continued-parameter",))
+    assert judged(in_form, f"form-data; name=a; {name}=evil") == [REJECTED, REJECTED, left]
+    # Elsewhere they are parameters that nobody knows, and nothing that anybody asks for.
+    assert judged(elsewhere, f"attachment; {name}=evil") == [Disposition("attachment", {}, ())] * 3
 
 
 def test_the_extended_form_wins_elsewhere() -> None:
@@ -624,6 +645,16 @@ def test_what_aiohttp_reads_we_read_alike(disposition: str, name: str, filename:
         assert ours == theirs
 
 
+def test_what_aiohttp_reads_otherwise() -> None:
+    for form_data in ("form-data", "Form-Data"):
+        header = f'{form_data}; name="C:\\dir\\f%22"'
+        assert parse_content_disposition(header) == ("form-data", {"name": 'C:\\dir\\f"'})
+    header = 'attachment; filename="C:\\dir\\f%22"'
+    assert parse_content_disposition(header) == ("attachment", {"filename": "C:dirf%22"})
+    header = "form-data; filename*=koi8-r''%C1"
+    assert parse_content_disposition(header) == ("form-data", {"filename*": "\u0430"})
+
+
 def test_no_header() -> None:
     assert parse_content_disposition(None) == (None, {})
     assert parse_content_disposition("") == (None, {})
@@ -651,15 +682,23 @@ def test_no_header() -> None:
 def test_a_bad_header_is_a_warning(header: str) -> None:
     with pytest.warns(BadContentDispositionHeader) as caught:
         assert parse_content_disposition(header) == (None, {})
-    assert [warning.filename for warning in caught] == [__file__]
+    assert [str(warning.message) for warning in caught] == [header]
     with pytest.warns(aiohttp.multipart.BadContentDispositionHeader):
         assert aiohttp.multipart.parse_content_disposition(header) == (None, {})
 
 
 @pytest.mark.parametrize("value", ["a", "utf-8'a", "bogus''a", "utf-8''%ff", "utf-8''a%"])
 def test_a_bad_parameter_is_a_warning(value: str) -> None:
+    header = f"attachment; filename*={value}; x=y"
     with pytest.warns(BadContentDispositionParam) as caught:
-        assert parse_content_disposition(f"attachment; filename*={value}; x=y") == ("attachment", {"x": "y"})
+        assert parse_content_disposition(header) == ("attachment", {"x": "y"})
+    assert [str(warning.message) for warning in caught] == [header]
+
+
+@pytest.mark.parametrize("header", ["=", "attachment; x=y; x=y", "attachment; x*=y"])
+def test_a_warning_points_at_the_caller(header: str) -> None:
+    with pytest.warns(RuntimeWarning) as caught:
+        parse_content_disposition(header)
     assert [warning.filename for warning in caught] == [__file__]
 
 
@@ -674,6 +713,206 @@ def test_sections_that_do_not_join_are_no_file_name() -> None:
     assert content_disposition_filename({"filename*0": "a", "filename*2": "b"}) is None
     assert content_disposition_filename({"filename*": "a", "filename": "b"}) == "a"
     assert content_disposition_filename({"name": "b"}, "name") == "b"
+
+
+# What an error says
+
+LONG = "x" * 61
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ("A\0: b", "control character '\\x00' in header line 'A\\x00: b'"),
+        ("A: b\n", "control character '\\n' in header line 'A: b\\n'"),
+        (" A: b", "first header line begins with white space: ' A: b'"),
+        ("\tA: b", "first header line begins with white space: '\\tA: b'"),
+        ("A: b\r\n c", "folded header line: ' c'"),
+        ("A: b\r\n ", "folded header line: ' '"),
+        ("A", "header line without a colon: 'A'"),
+        ("A : b: c", "white space before the colon of header line 'A : b: c'"),
+        ("A\t: b", "white space before the colon of header line 'A\\t: b'"),
+        ("A(X): b: c", "header field name 'A(X)' is no token"),
+        ("A(X: b", "header field name 'A(X' is no token"),
+        ("A\u3000: b", "header field name 'A\\u3000' is no token"),
+        ("(" + LONG + ": b", "header field name '(" + LONG[:59] + "' is no token"),
+        (LONG[:60], "header line without a colon: '" + LONG[:60] + "'"),
+        (LONG, "header line without a colon: '" + LONG[:57] + "...'"),
+    ],
+)
+def test_an_error_in_a_field_block_says_what_is_wrong(block: str, message: str) -> None:
+    with pytest.raises(ParseError) as caught:
+        parse_field_block(block, policy=STRICT)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("content_type", "policy", "message"),
+    [
+        ("a/b; boundary=b\n", STRICT, "control character '\\n'"),
+        (LONG, STRICT, f"{LONG[:60]!r} is no media type"),
+        ("a/b; x=y; X=z", STRICT, "parameter 'x' is there twice"),
+        ("a/b; boundary=b,c", STANDARD, "unquoted comma in the boundary parameter"),
+        ("a/b; boundary =b", STRICT, "white space around the '=' of parameter 'boundary'"),
+        ("a/b; x=(y)", STRICT, "unquoted value of parameter 'x' is no token"),
+        ("a/b; x=y, " + LONG, STANDARD, "cannot read its parameters from '" + (" " + LONG)[:40] + "' on"),
+        ("a/b; x y" + LONG, STRICT, "cannot read its parameters from '" + ("; x y" + LONG)[:40] + "' on"),
+        ('a/b; x="y"' + LONG, STRICT, "cannot read its parameters from '" + ('; x="y"' + LONG)[:40] + "' on"),
+        ("A/B; x=y", STRICT, "a/b without a boundary parameter"),
+        ("a/b; boundary=b; boundary*=utf-8''b", STRICT, "extended parameter 'boundary*' in place of a boundary"),
+        ('a/b; boundary=""', STRICT, "empty boundary"),
+        ('a/b; boundary="b "', STRICT, "boundary 'b ' holds a character that no boundary has"),
+    ],
+)
+def test_an_error_in_a_content_type_says_what_is_wrong(content_type: str, policy: Policy, message: str) -> None:
+    with pytest.raises(ParseError) as caught:
+        boundary_of(content_type, policy=policy)
+    assert str(caught.value) == f"Content-Type: {message}"
+
+
+@pytest.mark.parametrize(
+    ("disposition", "policy", "message"),
+    [
+        ("(" + LONG, LENIENT, f"{'(' + LONG[:59]!r} does not begin with a disposition type"),
+        ("form-data; x=y; X=z", LENIENT, "parameter 'x' is there twice"),
+        ("form-data; name*=utf-8''a", STRICT, "extended parameter 'name*' in form-data (RFC 7578 section 4.2)"),
+        ("form-data; name*0=a", STANDARD, "continued parameter 'name*0' in form-data"),
+        ("form-data; x*0=a; x*0*=b", LENIENT, "section 0 of parameter 'x' is there twice"),
+        ("form-data; name*=a", STANDARD, "'name*' is no extended value (RFC 8187)"),
+        ("form-data; name*=cp437''a", STANDARD, "charset 'cp437' of parameter 'name*' is not supported"),
+        ("form-data; name*=utf-8''%ff", STANDARD, "parameter 'name*' is not in charset 'utf-8'"),
+        ("attachment; x*1=a", STRICT, "continued parameter 'x' does not join (RFC 2231)"),
+    ],
+)
+def test_an_error_in_a_disposition_says_what_is_wrong(disposition: str, policy: Policy, message: str) -> None:
+    with pytest.raises(ParseError) as caught:
+        (elsewhere if disposition.startswith("attachment") else in_form)(disposition, policy=policy)
+    assert str(caught.value) == f"Content-Disposition: {message}"
+
+
+def test_the_other_errors_say_what_is_wrong() -> None:
+    with pytest.raises(LimitExceeded) as limit:
+        check_boundary("b" * 71, policy=STANDARD, limits=Limits())
+    assert str(limit.value) == "boundary: boundary of 71 characters, over 70"
+    assert (limit.value.limit, limit.value.value) == ("max_boundary_length", 70)
+    with pytest.raises(LimitExceeded) as limit:
+        parse_media_type("a/b; c=d", limits=Limits(max_parameters=0))
+    assert str(limit.value) == "Content-Type has more than 0 parameters"
+    with pytest.raises(LimitExceeded) as limit:
+        parse_disposition("a; c=d", form_data=False, policy=STANDARD, limits=Limits(max_parameters=0))
+    assert str(limit.value) == "Content-Disposition has more than 0 parameters"
+    with pytest.raises(ParseError) as length:
+        parse_content_length("1" * 41)
+    assert str(length.value) == f"Content-Length: {'1' * 40!r} is no length"
+
+
+def test_white_space_around_the_equals_sign_is_a_defect() -> None:
+    defects: list[str] = []
+    parse_media_type("a/b; c =d; e=f; g= h", policy=LENIENT, defects=defects)
+    assert defects == ["white-space-around-equals"] * 2
+    assert in_form("form-data; name =a", policy=LENIENT).defects == ("white-space-around-equals",)
+
+
+# Text in a charset that a message names
+
+
+def test_text() -> None:
+    for policy in POLICIES:
+        assert decode_text("\u00e9".encode(), "utf-8", policy=policy) == ("\u00e9", None)
+        assert decode_text(b"\xe9", "ISO-8859-1", policy=policy) == ("\u00e9", None)
+        for label, charset in (("utf-8", "utf-8"), ("UTF-8", "utf_8"), ("us-ascii", "ascii")):
+            with pytest.raises(CodecError, match=f"^text is not in charset {charset}: '{charset.replace('_', '-')}' "):
+                decode_text(b"\xe9", label, policy=policy)
+    with pytest.raises(CodecError):
+        decode_text(b"\x00\xd8\x00", "utf-16-le", policy=LENIENT)
+
+
+def test_text_in_an_unknown_charset() -> None:
+    for policy in (STRICT, STANDARD):
+        with pytest.raises(UnknownEncoding) as caught:
+            decode_text(b"a", LONG, policy=policy)
+        assert str(caught.value) == f"charset {LONG[:40]!r} is not supported"
+    assert decode_text(b"\xc3\xa9\xe9", "bogus", policy=LENIENT) == ("\u00e9\ufffd", "unknown-charset")
+
+
+# What a writer needs
+
+
+def test_header_fields_of_any_mapping() -> None:
+    ours = as_multidict({"A": "1", "b": "2"})
+    assert list(ours.items()) == [("A", "1"), ("b", "2")]
+    assert (ours["a"], ours["B"]) == ("1", "2")
+    assert as_multidict(ours) is ours
+    repeated = as_multidict(httpx.Headers([("A", "1"), ("a", "2")]))
+    assert list(repeated.items()) == [("a", "1"), ("a", "2")]
+    assert as_multidict(CIMultiDict([("A", "1"), ("a", "2")])).getall("A") == ["1", "2"]
+
+
+def test_the_charset_of_a_content_type() -> None:
+    assert media_type_charset(None) is None
+    assert media_type_charset("text/plain") is None
+    assert media_type_charset("nothing") is None
+    assert media_type_charset('Text/Plain; Charset="Latin-1"') == "Latin-1"
+    assert media_type_charset("text/plain; charset =koi8-r; x=(y)") == "koi8-r"
+
+
+def test_fields_that_can_be_written() -> None:
+    check_field("X-Header!", "any text, \t \u00e9")
+    for name in ("", "a b", "a:", "\u00e9", "a\n"):
+        with pytest.raises(ValueError, match=f"^header field name {re.escape(repr(name))} is no token$"):
+            check_field(name, "a")
+    for code in (*range(9), *range(10, 32), 127):
+        char = chr(code)
+        message = f"control character {char!r} in the value of header field X"
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            check_field("X", f"a{char}b")
+
+
+@pytest.mark.parametrize(
+    ("value", "in_form_data", "elsewhere", "unescaped"),
+    [
+        ("a b", "a b", 'f="a b"', "a b"),
+        ('"\\a', "%22\\a", 'f="\\"\\\\a"', '\\"\\\\a'),
+        ("\u00e9\u65e5.txt", "\u00e9\u65e5.txt", "f=\"__.txt\"; f*=utf-8''%C3%A9%E6%97%A5.txt", "\u00e9\u65e5.txt"),
+        ("\u00e9/'", "\u00e9/'", "f=\"_/'\"; f*=utf-8''%C3%A9%2F%27", "\u00e9/'"),
+        ("", "", 'f=""', ""),
+    ],
+)
+def test_dispositions_that_are_written(value: str, in_form_data: str, elsewhere: str, unescaped: str) -> None:
+    for disposition_type in ("form-data", "Form-Data"):
+        assert format_disposition(disposition_type, {"f": value}) == f'{disposition_type}; f="{in_form_data}"'
+    assert format_disposition("attachment", {"f": value}) == f"attachment; {elsewhere}"
+    for disposition_type in ("form-data", "attachment"):
+        written = format_disposition(disposition_type, {"f": value}, quote_fields=False)
+        assert written == f'{disposition_type}; f="{unescaped}"'
+
+
+def test_a_disposition_with_more_parameters_or_none() -> None:
+    assert format_disposition("inline", {}) == "inline"
+    assert format_disposition("inline", {"a": "1", "b": "2"}) == 'inline; a="1"; b="2"'
+    latin = format_disposition("inline", {"f": "\u00e9"}, charset="iso-8859-1")
+    assert latin == "inline; f=\"_\"; f*=iso-8859-1''%E9"
+
+
+def test_what_no_disposition_can_hold() -> None:
+    assert format_disposition("form-data", {"f": "\r\n"}) == 'form-data; f="%0D%0A"'
+    for arguments, quote_fields, message in (
+        (("a b", {}), True, "disposition type 'a b' is no token"),
+        (("a", {"b c": "d"}), True, "parameter name 'b c' is no token"),
+        (("form-data", {"f": "a\0"}), True, "control character '\\x00' in parameter f"),
+        (("form-data", {"f": "a\r"}), False, "control character '\\r' in parameter f"),
+        (("attachment", {"f": "a\n"}), True, "control character '\\n' in parameter f"),
+        (("form-data", {"f": "a\\"}), True, "parameter f ends in a backslash, which form-data has no way to write"),
+    ):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            format_disposition(*arguments, quote_fields=quote_fields)
+
+
+def test_what_was_written_is_read_again() -> None:
+    for value in ("a", 'a"b\\c', "\u00e9 \u65e5", "a;b=c", "%41", "a'b*"):
+        for policy in POLICIES:
+            written = format_disposition("attachment", {"filename": value})
+            assert elsewhere(written, policy=policy) == ("attachment", {"filename": value}, ())
 
 
 # Linear time: quadratic work on these would take minutes, exponential work for ever. What Python walks through item by
@@ -746,3 +985,18 @@ def outcome(call: Callable[[], object]) -> None:
     except MultipartError as exc:
         if len(str(exc)) > 1000:
             pytest.fail(f"a long message: {str(exc)[:100]}")
+
+
+def test_a_star_in_the_middle_of_a_name_is_forgiven_aloud() -> None:
+    assert judged(in_form, "form-data; name=a; b*n=x") == [
+        REJECTED,
+        REJECTED,
+        Disposition("form-data", {"name": "a"}, ("bad-continued-parameter",)),
+    ]
+
+
+def test_form_data_cannot_write_a_value_that_ends_in_a_backslash() -> None:
+    with pytest.raises(ValueError, match="backslash"):
+        format_disposition("form-data", {"name": "a\\"})
+    assert format_disposition("form-data", {"name": "a\\b"}) == 'form-data; name="a\\b"'
+    assert format_disposition("attachment", {"filename": "a\\"}) == 'attachment; filename="a\\\\"'

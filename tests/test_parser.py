@@ -6,6 +6,7 @@ import email.message
 import email.policy
 import hashlib
 import re
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -165,6 +166,95 @@ def test_a_delimiter_in_a_header_block_is_no_header() -> None:
     assert events == []
     assert type(error) is ParseError
     assert (error.offset, error.part_index) == (5, 0)
+
+
+# What errors say
+
+
+@pytest.mark.parametrize(
+    ("message", "limits", "said"),
+    [
+        (b"", {}, "input ended before the first delimiter, without a close-delimiter"),
+        (b"--b\r\nA: 1", {}, "input ended in the headers of a part, without a close-delimiter"),
+        (b"--b\r\n\r\none", {}, "input ended in the body of a part, without a close-delimiter"),
+        (b"--b\r\nContent-Length: 9\r\n\r\none", {}, "input ended in the body of a part, without a close-delimiter"),
+        (b"--b\r\n\r\none\r\n--b", {}, "input ended in a delimiter, without a close-delimiter"),
+        (b"--b\n", {}, "the first delimiter line ends in LF alone"),
+        (
+            b"--b\r\nContent-Length: 30\r\n\r\none\r\n--b\r\n",
+            {},
+            "delimiter before the end of the part's Content-Length",
+        ),
+        (b"--b\r\nContent-Length: 2\r\n\r\none\r\n--b\r\n", {}, "no delimiter after the 2 bytes of Content-Length"),
+        (b"x\r\n--b--", {"max_preamble": 0}, "preamble passes max_preamble of 0"),
+        (b"--b--\r\nx", {"max_epilogue": 0}, "epilogue passes max_epilogue of 0"),
+        (b"--b\r\n\r\none\r\n--b--", {"max_part_size": 2}, "body passes max_part_size of 2"),
+        (b"--b\r\n\r\none\r\n--b--", {"max_total_size": 8}, "message passes max_total_size of 8"),
+        (b"--b\r\n\r\none\r\n--b--", {"max_parts": 0}, "message passes max_parts of 0"),
+        (b"--b\r\nA: 1\r\n\r\n", {"max_headers": 0}, "header block passes max_headers of 0"),
+        (b"--b\r\nA: 1\r\n\r\n", {"max_header_line": 3}, "header block passes max_header_line of 3"),
+        (b"--b\r\nA: 1\r\n\r\n", {"max_header_bytes": 3}, "header block passes max_header_bytes of 3"),
+        (b"--b\r\nA: 1\r\n\r\n", {"max_total_header_bytes": 3}, "header block passes max_total_header_bytes of 3"),
+        (b"--b    \r\n", {"max_header_line": 2}, "delimiter line passes max_header_line of 2"),
+    ],
+)
+def test_what_errors_say(message: bytes, limits: dict[str, int], said: str) -> None:
+    _, error = fail(message, limits=Limits(**limits))
+    assert error.message == said
+
+
+def test_what_misuse_says() -> None:
+    parser = PushMultipartParser("b")
+    with pytest.raises(StateError, match=r"^the part is not multipart$"):
+        parser.nested(first_part(b"A: 1"))
+    parser = PushMultipartParser("b", limits=Limits(max_depth=1))
+    part = first_part(b"Content-Disposition: attachment; name=n\r\nContent-Type: multipart/mixed; boundary=c")
+    with pytest.raises(LimitExceeded, match=r"^multipart nested deeper than 1") as caught:
+        parser.nested(part)
+    assert (caught.value.limit, caught.value.value, caught.value.part_name) == ("max_depth", 1, "n")
+    list(parser.feed(b"--b--"))
+    list(parser.close())
+    with pytest.raises(StateError, match=r"^the parser is closed$"):
+        parser.feed(b"x")
+    parser = PushMultipartParser("b", callbacks={"on_end": {}.__getitem__})
+    with pytest.raises(TypeError):
+        parser.feed(b"--b--\r\n")
+    with pytest.raises(StateError, match=r"^a callback has raised$"):
+        parser.feed(b"x")
+
+
+def first_part(block: bytes) -> PartBegin:
+    (begin,) = PushMultipartParser("b").feed(b"--b\r\n" + block + b"\r\n\r\n")
+    assert isinstance(begin, PartBegin)
+    return begin
+
+
+def test_the_limits_hold_for_a_parser_made_from_a_content_type() -> None:
+    limits = Limits(max_parts=1)
+    parser = PushMultipartParser.from_content_type("multipart/mixed; boundary=b", limits=limits)
+    assert parser.limits is limits
+
+
+# What feed() takes, and where parts begin
+
+
+def test_only_bytes_are_fed() -> None:
+    parser = PushMultipartParser("b")
+    for data in ("--b", None, 3, ["--b"]):
+        with pytest.raises(TypeError, match="data must be bytes"):
+            parser.feed(data)  # type: ignore[arg-type]
+
+
+def test_where_parts_begin() -> None:
+    message = (
+        b"preamble\r\n--b\r\nA: 1\r\n\r\none\r\n--b \r\n\r\ntwo\r\n--b\r\nB: " + b"2" * 2000 + b"\r\n\r\n\r\n--b--"
+    )
+    for name, chunks in cuttings(message):
+        parser = PushMultipartParser("b")
+        parser.starts = starts = deque()
+        for chunk in chunks:
+            list(parser.feed(chunk))
+        assert list(starts) == [message.index(b"A: 1"), message.index(b"\r\n\r\ntwo") + 2, message.index(b"B: ")], name
 
 
 # Form-data and STRICT
@@ -1160,30 +1250,6 @@ def test_any_bytes_give_events_or_an_error(message: bytes, boundary: str, policy
     parse_all(message, few=True, boundary=boundary, policy=policy)
 
 
-@settings(max_examples=250, deadline=None)
-@given(messages | soups, st.sampled_from(SUBTYPES))
-def test_each_policy_accepts_a_subset_of_the_next_and_reads_it_alike(message: bytes, subtype: str) -> None:
-    accepted = []
-    for policy in POLICIES:
-        parser = PushMultipartParser("b", subtype=subtype, policy=policy)
-        try:
-            events = [*parser.feed(message), *parser.close()]
-        except MultipartError:
-            continue
-        accepted.append((policy, [visible(event) for event in events]))
-        assert policy is not Policy.STRICT or parser.defects == []
-    assert [policy for policy, _ in accepted] == POLICIES[3 - len(accepted) :]
-    assert [events for _, events in accepted] == [events for _, events in accepted[:1]] * len(accepted)
-
-
-def visible(event: object) -> object:
-    """Everything that a part shows, or the event itself."""
-    if not isinstance(event, PartBegin):
-        return event
-    names = ("raw", "disposition_type", "name", "filename", "content_type", "content_length", "boundary", "defects")
-    return [getattr(event, name) for name in names], list(event.headers.items()), event.media_type
-
-
 # A second opinion: the whole message at once, by one regex, as the table of ambiguous constructs reads
 
 DELIMITER_LINE = re.compile(rb"\r\n--b(?:(?P<close>--)[ \t]*(?:\r\n|\Z)|[ \t]*\r\n)")
@@ -1246,103 +1312,3 @@ def could_become_a_delimiter(rest: bytes, *, empty: bool) -> bool:
 def test_a_second_opinion(message: bytes) -> None:
     events, error = parse([message])
     assert (parts(events), None if error is None else type(error)) == reference(message)
-
-
-# Linear time. Counted is every search through the bytes that come in, for delimiters and for the ends of lines. Not
-# counted are comparisons with a delimiter that an earlier chunk began, which are at most as long as the chunk, and the
-# header grammar, which looks at header blocks only and has its own tests.
-
-
-class Counting(bytes):
-    """Bytes that count what is looked at; the parser takes them as they are, because ``bytes()`` does."""
-
-    seen = 0
-
-    def __bytes__(self) -> Counting:
-        return self
-
-    def find(self, sub: Any, start: Any = 0, end: Any = None, /) -> int:
-        end = len(self) if end is None else min(end, len(self))
-        found = super().find(sub, start, end)
-        Counting.seen += max(0, (found + len(sub) if found >= 0 else end) - start)
-        return found
-
-    def rfind(self, sub: Any, start: Any = 0, end: Any = None, /) -> int:
-        start, end, _ = slice(start, end).indices(len(self))
-        found = super().rfind(sub, start, end)
-        Counting.seen += max(0, end - (found if found >= 0 else start))
-        return found
-
-    def startswith(self, prefix: Any, start: Any = 0, end: Any = None, /) -> bool:
-        Counting.seen += max(0, min(len(prefix), len(self) - start))
-        return super().startswith(prefix, start, end)
-
-    def __getitem__(self, key: Any, /) -> Any:
-        if isinstance(key, int):
-            Counting.seen += 1
-        return super().__getitem__(key)
-
-
-class CountingBlock(bytearray):
-    """The same for the header block that the parser gathers."""
-
-    def find(self, sub: Any, start: Any = 0, end: Any = None, /) -> int:
-        found = super().find(sub, start) if end is None else super().find(sub, start, end)
-        Counting.seen += max(0, (found + len(sub) if found >= 0 else len(self)) - start)
-        return found
-
-
-PATTERNS = {
-    "only CR": b"\r",
-    "only LF": b"\n",
-    "only CRLF": b"\r\n",
-    "only dashes": b"-",
-    "CRLF and dashes": b"\r\n--",
-    "nearly the boundary": b"\r\n--bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
-    "a longer boundary": b"\r\n--" + b"b" * 61,
-    "a delimiter, then junk": b"\r\n--" + b"b" * 60 + b" \t \tx",
-    "a close-delimiter, then junk": b"\r\n--" + b"b" * 60 + b"--x",
-    "zeros": b"\0",
-    "delimiters": b"\r\n--" + b"b" * 60 + b"\r\n",
-    "padded delimiters": b"\r\n--" + b"b" * 60 + b" \r\n",
-    "empty parts": b"\r\n--" + b"b" * 60 + b"\r\n\r\n",
-    "small parts": b"\r\n--" + b"b" * 60 + b"\r\nA: 1\r\n\r\nxx",
-    "small parts with padding": b"\r\n--" + b"b" * 60 + b" \r\nA: 1\r\n\r\nxx",
-    "counted parts": b"\r\n--" + b"b" * 60 + b"\r\nContent-Length: 2\r\n\r\nxx",
-    "header lines": b"A: 1\r\n",
-    "folds": b" 1\r\n",
-    "blank lines": b"\r\n\r\n",
-    "parts with long headers": b"\r\n--" + b"b" * 60 + b"\r\nA: " + b"1" * 2000 + b"\r\n\r\nxx",
-}
-
-
-@pytest.mark.parametrize("head", [b"", b"--" + b"b" * 60 + b"\r\n", b"--" + b"b" * 60 + b"\r\nA: 1\r\n\r\n"])
-@pytest.mark.parametrize("pattern", PATTERNS)
-def test_no_byte_is_searched_more_than_twice(pattern: str, head: bytes) -> None:
-    limits = Limits(max_preamble=None, max_header_bytes=None, max_headers=None)
-    message = head + PATTERNS[pattern] * (40_000 // len(PATTERNS[pattern]))
-    for size in (len(message), 4096, 100, 1):
-        if size == 1:
-            message = message[:1000]
-        parser = PushMultipartParser("b" * 60, limits=limits)
-        parser._block = CountingBlock()
-        Counting.seen = 0
-        fed = 0
-        try:
-            for start in range(0, len(message), size):
-                chunk = Counting(message[start : start + size])
-                fed += len(chunk)
-                for _ in parser.feed(chunk):
-                    pass
-        except MultipartError:
-            pass
-        assert Counting.seen > 0
-        assert Counting.seen <= 2 * fed, (size, Counting.seen / fed)
-
-
-def test_the_counting_counts() -> None:
-    Counting.seen = 0
-    parser = PushMultipartParser("b")
-    chunk = Counting(b"x" * 1000)
-    list(parser.feed(chunk))
-    assert 1000 <= Counting.seen <= 1010

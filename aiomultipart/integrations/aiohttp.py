@@ -1,17 +1,25 @@
-"""Sending through aiohttp: once this module is imported, ``session.post(url, data=writer)`` and
-``web.Response(body=writer)`` carry the writer's Content-Type, and its Content-Length when the size is known.
+"""aiohttp, both ways.
+
+Sending: once this module is imported, ``session.post(url, data=writer)`` and ``web.Response(body=writer)`` carry the
+writer's Content-Type, and its Content-Length when the size is known. Receiving: :func:`read_form`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from aiohttp import ClientError, StreamReader, web
 from aiohttp import payload as aiohttp_payload
 from aiohttp.abc import AbstractStreamWriter
 
+from aiomultipart.exceptions import IncompleteBody
+from aiomultipart.form import Form, Progress
+from aiomultipart.form import read_form as read_any_form
+from aiomultipart.limits import Limits, Policy
 from aiomultipart.payload import Payload
+from aiomultipart.targets import TargetFactory, Targets
 
-__all__ = ("AiohttpPayload",)
+__all__ = ("AiohttpPayload", "read_form")
 
 
 class AiohttpPayload(aiohttp_payload.Payload):
@@ -58,3 +66,49 @@ class AiohttpPayload(aiohttp_payload.Payload):
 
 
 aiohttp_payload.PAYLOAD_REGISTRY.register(AiohttpPayload, Payload, order=aiohttp_payload.Order.try_first)
+
+
+class _Body:
+    """The body of a request; what goes wrong with it is an error of ours."""
+
+    def __init__(self, content: StreamReader) -> None:
+        self._content = content
+
+    async def read(self, n: int, /) -> bytes:
+        try:
+            return await self._content.read(n)
+        except Exception as exc:
+            if self._content.exception() is None:
+                raise  # two tasks read, for instance
+            if isinstance(exc, (ClientError, ConnectionError)):
+                raise IncompleteBody("the client has disconnected") from exc
+            raise IncompleteBody(f"the rest of the body cannot be received: {exc}") from exc
+
+
+async def read_form(
+    request: web.BaseRequest,
+    *,
+    limits: Limits | None = None,
+    policy: Policy = Policy.STANDARD,
+    targets: Targets | None = None,
+    default: TargetFactory | None = None,
+    json: bool = False,
+    on_progress: Progress | None = None,
+) -> Form:
+    """As :func:`aiomultipart.read_form`, of a request to an aiohttp server.
+
+    ``client_max_size`` of the application does not hold here: ``limits`` does.
+
+    :raises IncompleteBody: the client has disconnected, or its chunks or Content-Encoding are broken; nothing is left
+        behind.
+    """
+    return await read_any_form(
+        request.headers,
+        _Body(request.content),
+        limits=limits,
+        policy=policy,
+        targets=targets,
+        default=default,
+        json=json,
+        on_progress=on_progress,
+    )

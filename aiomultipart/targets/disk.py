@@ -1,0 +1,513 @@
+"""Files: written without a name or under a random one, and named when they are whole.
+
+Linux and macOS: everything is done relative to a descriptor of the directory, so it makes no difference if somebody
+exchanges the directory, or a symbolic link to it, meanwhile. Windows has no such descriptors; there it is done by path.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from aiomultipart.exceptions import StateError
+
+from .base import OnePart, ReceivedPart, SavedFile
+from .hops import HOP, Outbox, Worker
+from .names import numbered_names
+
+__all__ = ("DirectoryTarget", "Draft", "FileTarget", "Folder", "new_hash", "open_unnamed", "split_path", "write_all")
+
+_HAS_DIR_FD: Final = os.open in os.supports_dir_fd and hasattr(os, "O_DIRECTORY")
+_FLAGS: Final = (
+    os.O_RDWR
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_NOINHERIT", 0)
+)
+_MODE: Final = 0o600
+# O_TMPFILE is Linux's. These say that the file system, or the kernel, does not have it.
+_NO_TMPFILE: Final = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}
+_MOST_PIECES: Final = 1024  # that writev() takes, on Linux and macOS
+_FILE_OF_FD: Final = "/proc/self/fd/{}"
+
+
+class Folder:
+    """A directory to make files in."""
+
+    __slots__ = ("_fd", "path")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._fd: int | None = None
+        if _HAS_DIR_FD:
+            self._fd = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Let go of it."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+    def _at(self, name: str) -> str:
+        return os.path.join(self.path, name) if self._fd is None else name  # noqa: PTH118  (all of it is str here)
+
+    def create(self, name: str) -> io.FileIO:
+        """A new file.
+
+        :raises FileExistsError: the name is taken, be it by a symbolic link to nowhere.
+        """
+        return io.FileIO(os.open(self._at(name), _FLAGS | os.O_CREAT | os.O_EXCL, _MODE, dir_fd=self._fd), "r+")
+
+    def create_unnamed(self) -> io.FileIO | None:
+        """A new file without a name, which :meth:`name_unnamed` can give it; None where there is no such thing."""
+        if self._fd is None or not hasattr(os, "O_TMPFILE"):
+            return None
+        try:
+            fd = os.open(".", _FLAGS | os.O_TMPFILE, _MODE, dir_fd=self._fd)
+        except OSError as exc:
+            if exc.errno in _NO_TMPFILE:
+                return None
+            raise
+        return io.FileIO(fd, "r+")
+
+    def name_unnamed(self, file: io.FileIO, name: str) -> None:
+        """Give an unnamed file its name; it must be free."""
+        os.link(_FILE_OF_FD.format(file.fileno()), name, dst_dir_fd=self._fd, follow_symlinks=True)
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename; the new name must be free."""
+        if os.name == "nt":
+            os.rename(self._at(old), self._at(new))  # noqa: PTH104  (there it refuses a name that is taken)
+            return
+        try:
+            os.link(self._at(old), self._at(new), src_dir_fd=self._fd, dst_dir_fd=self._fd, follow_symlinks=False)
+        except FileExistsError:
+            raise
+        except OSError:
+            # No hard links here (FAT, some network file systems): take the name with an empty file first.
+            self.create(new).close()
+            self.replace(old, new)
+        else:
+            self.remove(old)
+
+    def replace(self, old: str, new: str) -> None:
+        """Rename; whoever had the new name loses it."""
+        os.replace(self._at(old), self._at(new), src_dir_fd=self._fd, dst_dir_fd=self._fd)
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        os.unlink(self._at(name), dir_fd=self._fd)
+
+    def status(self, name: str) -> os.stat_result | None:
+        """Of what has the name; None when it is free."""
+        try:
+            return os.stat(self._at(name), dir_fd=self._fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    @property
+    def device(self) -> int | None:
+        """The file system; None where that makes no difference, because unnamed files cannot be named."""
+        return None if self._fd is None else os.fstat(self._fd).st_dev
+
+    def sync(self) -> None:
+        """Have the names on the disk."""
+        if self._fd is not None:
+            os.fsync(self._fd)
+
+
+def open_unnamed(directory: str | None) -> tuple[io.FileIO, bool]:
+    """A temporary file without a name, and whether it can be given one.
+
+    :param directory: where; None for the system's directory of temporary files.
+    """
+    import tempfile
+
+    folder = Folder(directory if directory is not None else tempfile.gettempdir())
+    try:
+        file = folder.create_unnamed()
+    finally:
+        folder.close()
+    if file is not None:
+        return file, True
+    # On Windows it has a name, and vanishes when it is closed; and it is wrapped.
+    opened: object = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115  (the caller closes it)
+    raw: object = getattr(opened, "file", opened)
+    if not isinstance(raw, io.FileIO):
+        raise TypeError(f"a temporary file is {raw!r}")
+    return raw, False
+
+
+class Draft:
+    """A file being written that has no name yet. Plain blocking code, for one thread at a time.
+
+    :param directory: where it will be.
+    :param name: its name there.
+    :param overwrite: replace what has the name.
+    :param number: if the name is taken, try ``name-1`` and so on.
+    :param hash: name of a hash of ``hashlib``.
+    :param fsync: have the file, and its name, on the disk before :meth:`finish` returns.
+    :ivar size: of what has been written, in bytes.
+    :ivar is_complete: whether it is an adopted file, which has its bytes already.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        name: str,
+        *,
+        overwrite: bool = False,
+        number: bool = False,
+        hash: str | None = None,  # noqa: A002  (the name is public)
+        fsync: bool = False,
+    ) -> None:
+        self.size = 0
+        self.is_complete = False
+        self._directory = directory
+        self._name = name
+        self._overwrite = overwrite
+        self._number = number
+        self._hash = None if hash is None else new_hash(hash)
+        self._fsync = fsync
+        self._folder: Folder | None = None
+        self._file: io.FileIO | None = None
+        self._temporary: str | None = None  # the name that it has meanwhile
+        self._status: os.stat_result | None = None  # when all was written
+        self._made: str | None = None  # the name that it got
+
+    def open(self) -> None:
+        """Make the file.
+
+        :raises FileExistsError: the name is taken.
+        """
+        folder = self._opened_folder()
+        self._file = folder.create_unnamed()
+        if self._file is None:
+            _, self._file = self._create(folder)
+
+    def adopt(self, file: io.FileIO) -> bool:
+        """Take ``file`` in place of a new one: it is complete, and can be named. It stays open for its owner too.
+
+        :return: False, and nothing done, when it is on another file system or has a name already.
+        :raises FileExistsError: the name is taken.
+        """
+        folder = self._opened_folder()
+        status = os.fstat(file.fileno())
+        if status.st_nlink or status.st_dev != folder.device:
+            return False
+        self._file = io.FileIO(os.dup(file.fileno()), "r+")
+        self.size = status.st_size
+        self.is_complete = True
+        return True
+
+    def write(self, pieces: Sequence[bytes]) -> None:
+        """Append ``pieces``, and hash them."""
+        if self._hash is not None:
+            for piece in pieces:
+                self._hash.update(piece)
+        self.size += write_all(self._opened_file(), pieces)
+
+    def hash(self, data: bytes) -> None:
+        """Hash ``data``, which an adopted file has already."""
+        if self._hash is not None:
+            self._hash.update(data)
+
+    @property
+    def is_hashed(self) -> bool:
+        """Whether :meth:`hash` is of use."""
+        return self._hash is not None
+
+    def finish(self, pieces: Sequence[bytes] = ()) -> SavedFile:
+        """Append the last ``pieces``, and give the file its name.
+
+        :raises FileExistsError: the name is taken; nothing has changed.
+        """
+        if pieces:
+            self.write(pieces)
+        folder = self._opened_folder()
+        self._settle()
+        name = self._give_name(folder)
+        if self._fsync:
+            folder.sync()
+        self._close()
+        return SavedFile(Path(self._directory, name), self.size, None if self._hash is None else self._hash.hexdigest())
+
+    def discard(self) -> None:
+        """Leave nothing behind. A file that was finished goes too, if it still has the name and replaced nothing."""
+        try:
+            if self._temporary is not None or self._made is not None:
+                folder = self._folder = self._folder or Folder(self._directory)
+                if self._temporary is not None:
+                    folder.remove(self._temporary)
+                elif self._made is not None and _is_same(folder.status(self._made), self._status):
+                    folder.remove(self._made)
+        finally:
+            self._temporary = self._made = None
+            self._close()
+
+    def _close(self) -> None:
+        try:
+            if self._file is not None:
+                self._file.close()
+        finally:
+            if self._folder is not None:
+                self._folder.close()
+            self._file = self._folder = None
+
+    def _opened_folder(self) -> Folder:
+        if self._folder is None:
+            self._folder = Folder(self._directory)
+            # The name is taken at the end only, but who cannot have it should not wait until then.
+            if not self._overwrite and not self._number and self._folder.status(self._name) is not None:
+                raise self._taken()
+        return self._folder
+
+    def _opened_file(self) -> io.FileIO:
+        if self._file is None:
+            raise StateError("the file is closed")
+        return self._file
+
+    def _create(self, folder: Folder) -> tuple[str, io.FileIO]:
+        name = random_name()
+        file = folder.create(name)
+        self._temporary = name
+        return name, file
+
+    def _give_name(self, folder: Folder) -> str:
+        for name in numbered_names(self._name) if self._number else (self._name,):
+            try:
+                self._take_name(folder, name)
+            except FileExistsError:
+                continue
+            return name
+        raise self._taken()
+
+    def _take_name(self, folder: Folder, name: str) -> None:
+        if self._temporary is None and not self._overwrite and self._link(folder, name):
+            self._made = name
+            return
+        temporary = self._temporary or self._name_temporarily(folder)
+        if folder.device is None:
+            self._opened_file().close()  # Windows renames no open file
+        if self._overwrite:
+            folder.replace(temporary, name)
+        else:
+            folder.rename(temporary, name)
+            self._made = name
+        self._temporary = None
+
+    def _link(self, folder: Folder, name: str) -> bool:
+        try:
+            folder.name_unnamed(self._opened_file(), name)
+        except FileExistsError:
+            raise
+        except OSError:  # no /proc, or a security module that is against it
+            return False
+        return True
+
+    def _name_temporarily(self, folder: Folder) -> str:
+        name = random_name()
+        if self._link(folder, name):
+            self._temporary = name
+            return name
+        # It cannot get a name, so a copy has to.
+        with self._opened_file() as unnamed:
+            name, self._file = self._create(folder)
+            unnamed.seek(0)
+            while data := unnamed.read(HOP):
+                write_all(self._file, [data])
+        self._settle()
+        return name
+
+    def _settle(self) -> None:
+        """All is written."""
+        fd = self._opened_file().fileno()
+        if self._fsync:
+            os.fsync(fd)
+        self._status = os.fstat(fd)
+
+    def _taken(self) -> FileExistsError:
+        return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.path.join(self._directory, self._name))  # noqa: PTH118
+
+
+def _is_same(one: os.stat_result | None, other: os.stat_result | None) -> bool:
+    """Whether both are of one file, unchanged. (The number of a file that was removed may come again.)"""
+    if one is None or other is None:
+        return False
+    return all(getattr(one, field) == getattr(other, field) for field in ("st_dev", "st_ino", "st_size", "st_mtime_ns"))
+
+
+def new_hash(name: str) -> hashlib._Hash:
+    """A hash of ``hashlib`` that has a fixed size.
+
+    :raises ValueError: there is none of this name.
+    """
+    found = hashlib.new(name, usedforsecurity=False)
+    if not found.digest_size:
+        raise ValueError(f"hash {name!r} has no fixed size")
+    return found
+
+
+def random_name() -> str:
+    """A name for a temporary file that nobody guesses."""
+    return f".{secrets.token_hex(16)}.tmp"
+
+
+def write_all(file: io.FileIO, pieces: Sequence[bytes | memoryview]) -> int:
+    """Write all of ``pieces``, with one system call where it takes them all; how many bytes they are."""
+    written = 0
+    if 1 < len(pieces) <= _MOST_PIECES and hasattr(os, "writev"):
+        written = os.writev(file.fileno(), pieces)
+        if written == sum(map(len, pieces)):
+            return written
+    with memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces)) as view:
+        while written < len(view):
+            written += file.write(view[written:]) or 0
+    return written
+
+
+def split_path(path: str | os.PathLike[str]) -> tuple[str, str]:
+    """The directory of a path and the name in it.
+
+    :raises ValueError: it ends in no name.
+    """
+    directory, name = os.path.split(os.fspath(path))
+    check_name(name)
+    return directory, name
+
+
+def check_name(name: str) -> str:
+    """``name``, which is one component of a path.
+
+    :raises ValueError: it is not.
+    """
+    if name in {"", ".", ".."} or any(character in name for character in "/\\\0"):
+        raise ValueError(f"{name!r} is no name of a file")
+    if os.name == "nt" and ":" in name:
+        raise ValueError(f"{name!r} names a drive or a stream")
+    return name
+
+
+class _Saving(OnePart):
+    """A target that is one file on disk, written in a thread."""
+
+    def __init__(self) -> None:
+        self._worker = Worker()
+        self._draft: Draft | None = None
+        self._outbox: Outbox | None = None
+
+    def _make_draft(self, part: ReceivedPart) -> Draft:
+        raise NotImplementedError
+
+    async def start(self, part: ReceivedPart) -> None:
+        """Begin to make the file. What that raises comes from the call that follows."""
+        self._start()
+        self._draft = draft = self._make_draft(part)
+        self._outbox = Outbox(self._worker, draft.write)
+        self._worker.begin(draft.open)  # not waited for: bytes may arrive meanwhile
+
+    async def write(self, data: bytes) -> None:
+        """Take ``data``.
+
+        :raises OSError: making the file or writing earlier bytes failed.
+        """
+        self._check()
+        if self._outbox is None:
+            raise StateError("the target was not started")
+        await self._outbox.write(data)
+
+    async def finish(self) -> SavedFile:
+        """Write the rest, and give the file its name.
+
+        :raises FileExistsError: the name is taken.
+        :raises OSError: writing failed.
+        """
+        self._finish()
+        if self._draft is None or self._outbox is None:
+            raise StateError("the target was not started")
+        await self._worker.wait()
+        return await self._worker.run(self._draft.finish, self._outbox.take())
+
+    async def abort(self) -> None:
+        """Remove the file; one that replaced another is left where it is."""
+        if self._abort() and self._draft is not None:
+            await self._worker.settle()
+            await self._worker.run(self._draft.discard)
+
+
+class FileTarget(_Saving):
+    """Writes the body to a file, which is there when it is whole or not at all; the result is a :class:`SavedFile`.
+
+    The file is written without a name where the platform has that (Linux), else under a random one in the same
+    directory. Its mode is 0600. A symbolic link at ``path`` is not followed.
+
+    :param path: of the file. It is trusted: make no path out of what was received.
+    :param overwrite: replace a file that is there; if not, there is :exc:`FileExistsError`, at the start where the
+        file is there by then.
+    :param hash: name of a hash of ``hashlib`` to compute on the way.
+    :param fsync: have it on the disk, not only handed to the system, before it is finished.
+    :raises ValueError: ``path`` ends in no name, or ``hash`` is not known.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        hash: str | None = None,  # noqa: A002  (the name is public)
+        fsync: bool = False,
+    ) -> None:
+        super().__init__()
+        directory, name = split_path(path)
+        self._new = Draft(directory, name, overwrite=overwrite, hash=hash, fsync=fsync)
+
+    def _make_draft(self, part: ReceivedPart) -> Draft:
+        return self._new
+
+
+class DirectoryTarget(_Saving):
+    """Writes the body to a new file in a directory; the result is a :class:`SavedFile`.
+
+    The file is made as by :class:`FileTarget`. Nothing outside of the directory is touched, and nothing replaced.
+
+    :param directory: it must be there.
+    :param name: gives the file's name for a part; None for a random one, without extension. The received file name is
+        safe to use only through :func:`safe_filename`.
+    :param collision: what to do when the name is taken: ``"error"`` for :exc:`FileExistsError`, ``"number"`` for the
+        first free one of ``name-1``, ``name-2``, ...
+    :param hash: name of a hash of ``hashlib`` to compute on the way.
+    :param fsync: have it on the disk, not only handed to the system, before it is finished.
+    :raises ValueError: ``hash`` or ``collision`` is not known. From ``start()``: what ``name`` gave has a separator in
+        it, or is ``""``, ``"."`` or ``".."``.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        name: Callable[[ReceivedPart], str] | None = None,
+        collision: Literal["error", "number"] = "error",
+        hash: str | None = None,  # noqa: A002  (the name is public)
+        fsync: bool = False,
+    ) -> None:
+        super().__init__()
+        if collision not in {"error", "number"}:
+            raise ValueError(f"collision must be 'error' or 'number', not {collision!r}")
+        if hash is not None:
+            new_hash(hash)
+        self._directory = os.fspath(directory)
+        self._name = name
+        self._number = collision == "number"
+        self._hash = hash
+        self._fsync = fsync
+
+    def _make_draft(self, part: ReceivedPart) -> Draft:
+        name = secrets.token_hex(16) if self._name is None else check_name(self._name(part))
+        return Draft(self._directory, name, number=self._number, hash=self._hash, fsync=self._fsync)

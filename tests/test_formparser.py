@@ -1,0 +1,534 @@
+"""Forms without I/O: what comes out, however the input was cut."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from aiomultipart import (
+    PART_END,
+    CodecError,
+    Defect,
+    IncompleteBody,
+    LimitExceeded,
+    Limits,
+    MultipartError,
+    ParseError,
+    PartBegin,
+    Policy,
+    UnknownEncoding,
+)
+from aiomultipart.formparser import Field, FormEvent, FormParser
+from tests.feeding import cuttings, describe
+from tests.reading import build
+
+MULTIPART = {"Content-Type": "multipart/form-data; boundary=b"}
+URLENCODED = {"Content-Type": "application/x-www-form-urlencoded"}
+
+File = tuple[str | None, str | None, bytes]
+Entry = tuple[str, str] | File
+
+
+def run(
+    chunks: Iterable[bytes], headers: Mapping[str, str], limits: Limits, **kwargs: Any
+) -> tuple[list[Entry], MultipartError | None, tuple[Defect, ...]]:
+    """Fields as pairs, files as triples; one that does not end has no place here."""
+    entries: list[Entry] = []
+    parser = FormParser(headers, limits=limits, **kwargs)
+
+    def take(event: FormEvent) -> None:
+        nonlocal part, body
+        if isinstance(event, Field):
+            entries.append((event.name, event.value))
+        elif isinstance(event, PartBegin):
+            part, body = event, b""
+        elif isinstance(event, bytes):
+            if not event:
+                raise AssertionError("an empty event")
+            body += event
+        elif part is not None and event is PART_END:
+            entries.append((part.name, part.filename, body))
+
+    part: PartBegin | None = None
+    body = b""
+    try:
+        for chunk in chunks:
+            for event in parser.feed(chunk):
+                take(event)
+        for event in parser.close():
+            take(event)
+    except MultipartError as exc:
+        for _ in range(2):
+            with pytest.raises(type(exc), match=re.escape(str(exc))):
+                list(parser.feed(b"more"))
+        return entries, exc, parser.defects
+    return entries, None, parser.defects
+
+
+def every_way(
+    message: bytes, headers: Mapping[str, str], limits: Limits | None = None, **kwargs: Any
+) -> tuple[list[Entry], MultipartError | None, tuple[Defect, ...]]:
+    """What each cutting of ``message`` gives; an AssertionError where they differ."""
+    limits = limits or Limits.for_forms()
+    entries, error, defects = run([message], headers, limits, **kwargs)
+    for name, chunks in cuttings(message):
+        got = run(chunks, headers, limits, **kwargs)
+        if (got[0], describe(got[1]), got[2]) != (entries, describe(error), defects):
+            raise AssertionError(f"{message!r}\nwhole: {entries} {error!r}\n{name}: {got}")
+    return entries, error, defects
+
+
+def parse(message: bytes, headers: Mapping[str, str] = MULTIPART, **kwargs: Any) -> list[Entry]:
+    """The entries of a good form."""
+    entries, error, defects = every_way(message, headers, **kwargs)
+    if error is not None:
+        raise error
+    assert defects == ()
+    return entries
+
+
+def refused(message: bytes, headers: Mapping[str, str] = MULTIPART, **kwargs: Any) -> MultipartError:
+    """The error of a bad one."""
+    entries, error, _ = every_way(message, headers, **kwargs)
+    assert error is not None, entries
+    return error
+
+
+def field(name: bytes, value: bytes, more: bytes = b"") -> tuple[bytes, bytes]:
+    return b'Content-Disposition: form-data; name="%b"%b' % (name, more), value
+
+
+def file(name: bytes, filename: bytes, body: bytes, more: bytes = b"") -> tuple[bytes, bytes]:
+    return b'Content-Disposition: form-data; name="%b"; filename="%b"%b' % (name, filename, more), body
+
+
+def charset(label: bytes) -> bytes:
+    return b"\r\nContent-Type: text/plain; charset=" + label
+
+
+def encoding(name: bytes) -> bytes:
+    return b"\r\nContent-Transfer-Encoding: " + name
+
+
+# multipart/form-data
+
+
+def test_fields_and_files_in_their_order() -> None:
+    message = build(
+        field(b"a", b"1"),
+        file(b"f", b"x.bin", b"\r\n--bb\r\n\x00\xff"),
+        field(b"a", "zwei é".encode()),
+        field(b"", b""),
+        file(b"f", b"y", b""),
+        field(b"b", b"x\r\n--bb\r\n-"),
+    )
+    assert parse(message) == [
+        ("a", "1"),
+        ("f", "x.bin", b"\r\n--bb\r\n\x00\xff"),
+        ("a", "zwei é"),
+        ("", ""),
+        ("f", "y", b""),
+        ("b", "x\r\n--bb\r\n-"),
+    ]
+
+
+def test_an_empty_form() -> None:
+    assert parse(b"--b--\r\n") == []
+
+
+def test_a_file_that_was_not_chosen_is_no_entry() -> None:
+    octets = b"\r\nContent-Type: application/octet-stream"
+    message = build(file(b"f", b"", b"", octets), file(b"f", b"", b"unnamed", octets), field(b"a", b"1"))
+    assert parse(message) == [("f", "", b"unnamed"), ("a", "1")]
+
+
+def test_a_part_without_a_filename_may_be_a_file() -> None:
+    message = build(field(b"a", b"1"), field(b"f", b"22"), field(b"g", b""))
+    assert parse(message, is_file=lambda part: part.name in {"f", "g"}) == [
+        ("a", "1"),
+        ("f", None, b"22"),
+        ("g", None, b""),
+    ]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Disposition: form-data",
+        b'Content-Disposition: attachment; name="a"',
+        b'Content-Disposition: attachment; filename="a"',
+        b"Content-Type: text/plain",
+        b"",
+    ],
+)
+def test_a_part_that_is_no_form_data(head: bytes) -> None:
+    message = build(field(b"a", b"1"), (head, b"2"), field(b"c", b"3"))
+    for policy in (Policy.STRICT, Policy.STANDARD):
+        error = refused(message, policy=policy)
+        assert isinstance(error, ParseError)
+        assert (error.part_index, error.http_status) == (1, 400)
+    entries, error, defects = every_way(message, MULTIPART, policy=Policy.LENIENT)
+    assert error is None
+    assert entries[0] == ("a", "1")
+    assert len(entries) == 3
+    assert entries[1][-1] in {"2", b"2"}
+    assert [(defect.kind, defect.part_index) for defect in defects] == [("no-form-data-name", 1)]
+
+
+def test_input_cut_short() -> None:
+    message = build(field(b"a", b"1"), file(b"f", b"x", b"data"))
+    for end in range(len(message)):
+        entries, error, _ = run([message[:end]], MULTIPART, Limits.for_forms())
+        assert type(error) is IncompleteBody
+        assert entries in ([], [("a", "1")], [("a", "1"), ("f", "x", b"data")])
+
+
+# Charsets
+
+
+def test_charset() -> None:
+    message = build(
+        field(b"a", "é".encode("latin-1"), charset(b"ISO-8859-1")),
+        field(b"b", "é".encode(), charset(b"utf-8")),
+        field(b"c", "é".encode("utf-16"), charset(b"utf-16")),
+        field(b"d", "é".encode(), b"\r\nContent-Type: text/plain"),
+    )
+    assert parse(message) == [(name, "é") for name in "abcd"]
+
+
+def test_a_field_that_names_the_charset() -> None:
+    message = build(
+        field(b"_charset_", b"iso-8859-1"),
+        field(b"a", b"\xe9"),
+        field(b"b", "é".encode(), charset(b"utf-8")),
+        field(b"_charset_", b"utf-8"),
+        field(b"c", b"\xe9"),
+    )
+    assert parse(message) == [("a", "é"), ("b", "é"), ("_charset_", "utf-8"), ("c", "é")]
+
+
+def test_to_strict_it_is_an_ordinary_field() -> None:
+    message = build(field(b"_charset_", b"iso-8859-1"), field(b"a", b"1"))
+    assert parse(message, policy=Policy.STRICT) == [("_charset_", "iso-8859-1"), ("a", "1")]
+    assert isinstance(
+        refused(build(field(b"_charset_", b"latin-1"), field(b"a", b"\xe9")), policy=Policy.STRICT), CodecError
+    )
+
+
+@pytest.mark.parametrize("value", [b"rot13", b"", b"utf-7", b"idna", b"\xe9"])
+def test_a_charset_that_is_not_on_the_list_is_an_ordinary_field(value: bytes) -> None:
+    message = build(field(b"_charset_", value.replace(b"\xe9", "é".encode())), field(b"a", "é".encode()))
+    assert parse(message) == [("_charset_", value.decode("latin-1")), ("a", "é")]
+
+
+def test_only_the_first_field_names_the_charset() -> None:
+    message = build(file(b"f", b"x", b""), field(b"_charset_", b"iso-8859-1"), field(b"a", "é".encode()))
+    assert parse(message) == [("f", "x", b""), ("_charset_", "iso-8859-1"), ("a", "é")]
+
+
+def test_text_that_is_not_in_its_charset() -> None:
+    message = build(field(b"a", b"1"), field(b"b", b"\xe9"))
+    error = refused(message)
+    assert isinstance(error, CodecError)
+    assert (error.part_index, error.part_name, error.offset) == (1, "b", message.rindex(b"Content-Disposition"))
+
+
+@pytest.mark.parametrize("label", [b"klingon", b"rot13", b"utf-7", b"unicode_escape", b"base64"])
+def test_an_unknown_charset(label: bytes) -> None:
+    message = build(field(b"a", b"\xe9", charset(label)))
+    error = refused(message)
+    assert isinstance(error, UnknownEncoding)
+    assert (error.part_index, error.part_name, error.http_status) == (0, "a", 415)
+    entries, error, defects = every_way(message, MULTIPART, policy=Policy.LENIENT)
+    assert (entries, error) == ([("a", "\ufffd")], None)
+    assert [defect.kind for defect in defects] == ["unknown-charset"]
+
+
+# Transfer encodings
+
+
+def test_transfer_encodings_are_undone() -> None:
+    message = build(
+        field(b"a", b"w6k=", encoding(b"base64")),
+        field(b"b", b"=C3=A9=\r\n!", encoding(b"quoted-printable")),
+        field(b"c", "é".encode(), encoding(b"8bit")),
+        file(b"f", b"x", b"AAEC\r\n/w==\r\n", encoding(b"BASE64")),
+        file(b"g", b"", b"=00", encoding(b"quoted-printable")),
+    )
+    assert parse(message) == [
+        ("a", "é"),
+        ("b", "é!"),
+        ("c", "é"),
+        ("f", "x", b"\x00\x01\x02\xff"),
+        ("g", "", b"\x00"),
+    ]
+    assert isinstance(refused(message, policy=Policy.STRICT), ParseError)
+
+
+def test_bad_base64() -> None:
+    for bad in (field(b"a", b"w6k", encoding(b"base64")), file(b"a", b"x", b"AAEC/", encoding(b"base64"))):
+        message = build(field(b"z", b""), bad)
+        error = refused(message)
+        assert isinstance(error, CodecError)
+        assert (error.part_index, error.part_name) == (1, "a")
+        assert error.offset == message.index(bad[0])
+
+
+def test_an_unknown_transfer_encoding() -> None:
+    message = build(field(b"a", b"1", encoding(b"uu")), file(b"f", b"x", b"2", encoding(b"uu")))
+    assert isinstance(refused(message), UnknownEncoding)
+    entries, error, defects = every_way(message, MULTIPART, policy=Policy.LENIENT)
+    assert (entries, error) == ([("a", "1"), ("f", "x", b"2")], None)
+    assert [(defect.kind, defect.part_index) for defect in defects] == [("unknown-coding", 0), ("unknown-coding", 1)]
+
+
+def test_content_encoding_of_a_part_is_ignored() -> None:
+    message = build(field(b"a", b"not gzip", b"\r\nContent-Encoding: gzip\r\nContent-Length: 3"))
+    assert parse(message) == [("a", "not gzip")]
+
+
+# Limits of multipart/form-data
+
+
+FORM = build(field(b"first", b"12345"), file(b"photo", b"p.jpg", b"1234567890"), field(b"last", b"67"))
+
+
+@pytest.mark.parametrize(
+    ("limit", "passed", "kept", "part_index"),
+    [
+        ("max_field_size", 4, 5, 0),
+        ("max_part_size", 9, 10, 1),
+        ("max_parts", 2, 3, None),
+        ("max_total_size", len(FORM) - 1, len(FORM), None),
+        ("max_headers", 0, 1, 0),
+        ("max_header_line", 60, 64, 1),
+        ("max_header_bytes", 60, 64, 1),
+        ("max_total_header_bytes", 100, 200, None),
+        ("max_parameters", 1, 2, 1),
+        ("max_memory", 4, 5, 0),  # of one field; of all together is for the readers
+    ],
+)
+def test_limits(limit: str, passed: int, kept: int, part_index: int | None) -> None:
+    assert len(parse(FORM, limits=Limits.for_forms(**{limit: kept}))) == 3
+    error = refused(FORM, limits=Limits.for_forms(**{limit: passed}))
+    assert isinstance(error, LimitExceeded)
+    assert (error.limit, error.value, error.http_status) == (limit, passed, 413)
+    assert error.offset is not None
+    if part_index is not None:
+        assert error.part_index == part_index
+
+
+def test_where_a_field_passes_its_limit() -> None:
+    error = refused(FORM, limits=Limits.for_forms(max_field_size=4))
+    assert (error.part_index, error.part_name, error.offset) == (0, "first", len(b"--b\r\n"))
+
+
+def test_files_are_not_fields() -> None:
+    assert len(parse(FORM, limits=Limits.for_forms(max_field_size=5))) == 3
+
+
+def test_decoded_files_are_bounded() -> None:
+    message = build(file(b"f", b"x", b"AAEC" * 10, encoding(b"base64")))
+    assert parse(message, limits=Limits.for_forms(max_decoded_size=30)) == [("f", "x", b"\x00\x01\x02" * 10)]
+    error = refused(message, limits=Limits.for_forms(max_decoded_size=29))
+    assert isinstance(error, LimitExceeded)
+    assert (error.limit, error.part_name) == ("max_decoded_size", "f")
+
+
+# The headers of the request
+
+
+def test_a_length_above_the_limit_is_refused_at_once() -> None:
+    for headers in (MULTIPART, URLENCODED):
+        limits = Limits.for_forms(max_total_size=1000)
+        assert FormParser({**headers, "content-length": "1000"}, limits=limits).content_length == 1000
+        with pytest.raises(LimitExceeded) as caught:
+            FormParser({**headers, "content-length": "1001"}, limits=limits)
+        assert (caught.value.limit, caught.value.value) == ("max_total_size", 1000)
+
+
+@pytest.mark.parametrize("value", ["", "-1", "+1", "1_0", "1,1", "0x1", "1.0", "١", "1" * 19])
+def test_a_length_that_is_none(value: str) -> None:
+    with pytest.raises(ParseError, match="Content-Length"):
+        FormParser({**MULTIPART, "Content-Length": value}, limits=Limits.for_forms())
+
+
+def test_two_lengths() -> None:
+    headers = CIMultiDict([*MULTIPART.items(), ("Content-Length", "5"), ("Content-Length", "5")])
+    assert FormParser(headers, limits=Limits.for_forms()).content_length == 5
+    headers.add("Content-Length", "6")
+    with pytest.raises(ParseError, match="Content-Length"):
+        FormParser(headers, limits=Limits.for_forms())
+
+
+def test_a_length_behind_a_content_encoding_is_that_of_other_bytes() -> None:
+    headers = {**URLENCODED, "Content-Length": "1000", "Content-Encoding": "gzip"}
+    assert parse(b"a=1", headers) == [("a", "1")]
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "multipart/mixed; boundary=b",
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "application/json",
+        "text/plain",
+        "form-data",
+        "",
+    ],
+)
+def test_other_media_types(content_type: str) -> None:
+    with pytest.raises(ParseError):
+        FormParser({"Content-Type": content_type}, limits=Limits.for_forms())
+
+
+def test_none_or_two_media_types() -> None:
+    for headers in ({}, CIMultiDict([*MULTIPART.items(), *URLENCODED.items()])):
+        with pytest.raises(ParseError, match="Content-Type"):
+            FormParser(headers, limits=Limits.for_forms())
+
+
+# application/x-www-form-urlencoded
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", []),
+        (b"a=1", [("a", "1")]),
+        (b"a=1&b=2&a=3", [("a", "1"), ("b", "2"), ("a", "3")]),
+        (b"a", [("a", "")]),
+        (b"a=", [("a", "")]),
+        (b"=1", [("", "1")]),
+        (b"=", [("", "")]),
+        (b"&&a=1&&&b&", [("a", "1"), ("b", "")]),
+        (b"a=b=c", [("a", "b=c")]),
+        (b"a+b=c+d%2B%26%3D", [("a b", "c d+&=")]),
+        (b"%61%c3%A9=%F0%9F%98%80", [("aé", "😀")]),
+        (b"a=%zz%4&b=%", [("a", "%zz%4"), ("b", "%")]),
+        (b"a=1;b=2", [("a", "1;b=2")]),
+        (b"a=1\r\n&b=\x00", [("a", "1\r\n"), ("b", "\x00")]),
+        ("é=ü".encode(), [("é", "ü")]),
+        (b"_charset_=latin-1&a=1", [("_charset_", "latin-1"), ("a", "1")]),
+    ],
+)
+def test_urlencoded(body: bytes, expected: list[Entry]) -> None:
+    assert parse(body, URLENCODED) == expected
+
+
+@given(st.text(alphabet="ab&=+%2é ", max_size=30))
+def test_urlencoded_as_the_standard_library_reads_it(text: str) -> None:
+    entries, error, _ = run([text.encode()], URLENCODED, Limits.for_forms())
+    try:
+        expected = parse_qsl(text, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        assert isinstance(error, CodecError)
+    else:
+        assert (entries, error) == (expected, None)
+
+
+def test_urlencoded_in_another_charset() -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=ISO-8859-1"}
+    assert parse(b"%e9=\xfc", headers) == [("é", "ü")]
+
+
+def test_urlencoded_in_an_unknown_charset() -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=klingon"}
+    error = refused(b"a=1", headers)
+    assert isinstance(error, UnknownEncoding)
+    assert error.http_status == 415
+    entries, error, defects = every_way(b"a=%e9&b=%e9", headers, policy=Policy.LENIENT)
+    assert (entries, error) == ([("a", "\ufffd"), ("b", "\ufffd")], None)
+    assert [defect.kind for defect in defects] == ["unknown-charset"]
+
+
+def test_urlencoded_that_is_not_in_its_charset() -> None:
+    error = refused(b"a=1&b+c=%e9&d", URLENCODED)
+    assert isinstance(error, CodecError)
+    assert (error.offset, error.part_index, error.part_name) == (4, 1, "b c")
+
+
+@pytest.mark.parametrize(
+    ("limit", "passed", "kept", "offset", "part_index", "part_name"),
+    [
+        ("max_total_size", 20, 21, 20, None, None),
+        ("max_parts", 2, 3, 15, 2, "c"),
+        ("max_field_size", 4, 5, 4, 1, "bbbb"),
+        ("max_part_size", 4, 5, 4, 1, "bbbb"),
+        ("max_memory", 4, 5, 4, 1, "bbbb"),
+        ("max_header_line", 3, 4, 4, 1, None),
+    ],
+)
+def test_limits_of_urlencoded(
+    limit: str, passed: int, kept: int, offset: int, part_index: int | None, part_name: str | None
+) -> None:
+    body = b"a=1&bbbb=12345&c=++%2B"[:21]
+    assert len(parse(body, URLENCODED, limits=Limits.for_forms(**{limit: kept}))) == 3
+    error = refused(body, URLENCODED, limits=Limits.for_forms(**{limit: passed}))
+    assert isinstance(error, LimitExceeded)
+    assert (error.limit, error.value, error.http_status) == (limit, passed, 413)
+    assert (error.offset, error.part_index, error.part_name) == (offset, part_index, part_name)
+
+
+def test_limits_are_those_of_decoded_bytes() -> None:
+    limits = Limits.for_forms(max_field_size=2, max_header_line=2)
+    assert parse(b"%61%62=%63%64", URLENCODED, limits=limits) == [("ab", "cd")]
+    for body, limit in ((b"%61%62%63=d", "max_header_line"), (b"a=%61%62%63", "max_field_size")):
+        error = refused(body, URLENCODED, limits=limits)
+        assert isinstance(error, LimitExceeded)
+        assert error.limit == limit
+
+
+@pytest.mark.parametrize("body", [b"a" * 100, b"a=" + b"1" * 100, b"%61" * 100, b"a=" + b"%31" * 100])
+def test_a_long_pair_is_refused_before_it_is_complete(body: bytes) -> None:
+    parser = FormParser(URLENCODED, limits=Limits.for_forms(max_field_size=10, max_header_line=10))
+    rest = iter(body)
+    with pytest.raises(LimitExceeded):
+        list(itertools.chain.from_iterable(parser.feed(bytes([byte])) for byte in rest))
+    assert len(list(rest)) > len(body) - 35
+
+
+def test_urlencoded_cut_short() -> None:
+    headers = {**URLENCODED, "Content-Length": "7"}
+    assert parse(b"a=1&b=2", headers) == [("a", "1"), ("b", "2")]
+    for end in range(7):
+        entries, error, _ = every_way(b"a=1&b=2"[:end], headers)
+        assert isinstance(error, IncompleteBody)
+        assert error.offset == end
+        assert entries in ([], [("a", "1")])
+
+
+@pytest.mark.parametrize("headers", [MULTIPART, URLENCODED], ids=["multipart", "urlencoded"])
+def test_a_long_field_byte_by_byte(headers: Mapping[str, str]) -> None:
+    """Were the field copied for each byte, that would be 60 GB."""
+    size = 350_000
+    value = "x" * size
+    message = build(field(b"a", value.encode())) if headers is MULTIPART else b"a=" + value.encode()
+    entries, error, _ = run([message[i : i + 1] for i in range(len(message))], headers, Limits.for_forms())
+    assert (entries, error) == ([("a", value)], None)
+
+
+def test_an_error_stays() -> None:
+    parser = FormParser(URLENCODED, limits=Limits.for_forms())
+    assert list(parser.feed(b"a=1&b=%e9")) != []
+    for call in (parser.close, parser.close, lambda: parser.feed(b"x")):
+        with pytest.raises(CodecError):
+            list(call())
+
+
+def test_what_a_field_takes_in_memory() -> None:
+    """Its bytes, and those of its header, or of its name; and something for the objects."""
+    for body, headers in ((build(field(b"aaa", b"1" * 50)), MULTIPART), (b"aaa=" + b"1" * 50, URLENCODED)):
+        parser = FormParser(headers, limits=Limits.for_forms())
+        sizes = [event.size for event in [*parser.feed(body), *parser.close()] if isinstance(event, Field)]
+        assert len(sizes) == 1
+        assert 200 < sizes[0] < 400
