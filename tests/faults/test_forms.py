@@ -1,0 +1,196 @@
+"""Forms: cancelled at each await, with a thread at work or not, they leave no file, and nothing open."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import resource
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from aiomultipart import (
+    DirectoryTarget,
+    FileTarget,
+    Form,
+    HashTarget,
+    Limits,
+    NullTarget,
+    ReceivedPart,
+    TeeTarget,
+    UploadedFile,
+    read_form,
+)
+from tests.faults.awaits import Run, at_every_await
+from tests.faults.conftest import Threads
+from tests.reading import FORM, build
+from tests.saving import MIB, files, open_files, pattern, pieces
+
+BODY = pattern(MIB + 12345)
+
+
+def file(name: str, body: bytes) -> tuple[bytes, bytes]:
+    return f'Content-Disposition: form-data; name="{name}"; filename="x"'.encode(), body
+
+
+MESSAGE = build(
+    file("saved", BODY),
+    file("spooled", BODY),
+    file("small", b"1" * 5000),
+    file("both", BODY),
+    (b'Content-Disposition: form-data; name="text"', b"2" * 5000),
+)
+
+
+@pytest.fixture(params=["unnamed", "named"], autouse=True)
+def _kind_of_file(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "named":
+        monkeypatch.delattr(os, "O_TMPFILE")
+        monkeypatch.setattr("tempfile._O_TMPFILE_WORKS", False)
+
+
+async def read(directory: Path) -> Form:
+    targets = {
+        "saved": lambda part: FileTarget(directory / "saved"),
+        "both": lambda part: TeeTarget(DirectoryTarget(directory), HashTarget("md5")),
+    }
+    # The text finds no room until the small file is on disk.
+    limits = Limits.for_forms(max_memory=14_000)
+    return await read_form(FORM, pieces(MESSAGE, MIB // 2), targets=targets, limits=limits)
+
+
+async def test_reading(tmp_path: Path, threads: Threads) -> None:
+    before = open_files()
+
+    async def scenario(run: Run) -> None:
+        try:
+            form = await run.once(lambda: read(tmp_path))
+        except asyncio.CancelledError:
+            assert files(tmp_path) == {}
+        else:
+            assert list(form) == ["saved", "spooled", "small", "both", "text"]
+            await form.aclose()
+            for path in tmp_path.iterdir():
+                path.unlink()
+        assert not threads.unfinished
+        assert open_files() == before
+
+    await at_every_await(scenario, least=12)
+
+
+async def test_using(tmp_path: Path, threads: Threads) -> None:
+    """What was saved is whole; the rest is gone when the block is left."""
+    before = open_files()
+
+    async def use() -> None:
+        async with await read_form(FORM, build(file("a", BODY), file("b", b"1"))) as form:
+            for value in form.values():
+                assert isinstance(value, UploadedFile)
+                assert [chunk async for chunk in value.iter_chunks()] != []
+                await value.save(tmp_path / f"{value.name}", hash="md5")
+
+    async def scenario(run: Run) -> None:
+        try:
+            await run.once(use)
+        except asyncio.CancelledError:
+            assert set(files(tmp_path).values()) <= {BODY, b"1"}
+        else:
+            assert files(tmp_path) == {"a": BODY, "b": b"1"}
+        for path in tmp_path.iterdir():
+            path.unlink()
+        assert not threads.unfinished
+        assert open_files() == before
+
+    await at_every_await(scenario, least=6)
+
+
+async def test_a_source_that_takes_its_time_to_close(tmp_path: Path) -> None:
+    """The form is complete then, and nobody has it yet."""
+    before = open_files()
+
+    async def source() -> AsyncIterator[bytes]:
+        try:
+            yield MESSAGE
+        finally:
+            await asyncio.sleep(0)
+
+    async def scenario(run: Run) -> None:
+        stream = source()
+        try:
+            form = await run.once(lambda: read_form(FORM, stream, targets=lambda part: DirectoryTarget(tmp_path)))
+        except asyncio.CancelledError:
+            assert files(tmp_path) == {}
+        else:
+            await form.aclose()
+            for path in tmp_path.iterdir():
+                path.unlink()
+        finally:
+            await stream.aclose()
+        assert open_files() == before
+
+    await at_every_await(scenario, least=5)
+
+
+class Slow(NullTarget):
+    """It waits in each of its methods."""
+
+    def __init__(self, log: list[str]) -> None:
+        super().__init__()
+        self.log = log
+
+    async def start(self, part: ReceivedPart) -> None:
+        self.log.append("begun")
+        await asyncio.sleep(0)
+        await super().start(part)
+
+    async def write(self, data: bytes) -> None:
+        await asyncio.sleep(0)
+
+    async def finish(self) -> int:
+        await asyncio.sleep(0)
+        return await super().finish()
+
+    async def abort(self) -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self.log.append("aborted")
+
+
+async def test_every_target_that_was_begun_is_aborted() -> None:
+    async def scenario(run: Run) -> None:
+        log: list[str] = []
+        try:
+            await run.once(lambda: read_form(FORM, pieces(MESSAGE, MIB), targets=lambda part: Slow(log)))
+        except asyncio.CancelledError:
+            assert log.count("aborted") == log.count("begun")
+        else:
+            assert log == ["begun"] * 4
+
+    await at_every_await(scenario, least=12)
+
+
+@pytest.fixture
+def file_size() -> Iterator[Callable[[int], None]]:
+    """Sets the size beyond which no file grows, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("size", [0, 4096, MIB])
+async def test_a_file_that_cannot_be_written(
+    tmp_path: Path, threads: Threads, file_size: Callable[[int], None], size: int
+) -> None:
+    before = open_files()
+    file_size(size)
+    with pytest.raises(OSError, match="File too large") as caught:
+        await read(tmp_path)
+    assert caught.value.errno == errno.EFBIG
+    assert files(tmp_path) == {}
+    assert open_files() == before
+    assert not threads.unfinished
+    file_size(resource.RLIM_INFINITY)
+    async with await read(tmp_path) as form:
+        assert len(form) == 5
