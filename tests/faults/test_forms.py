@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import resource
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from aiomultipart import (
     Limits,
     NullTarget,
     ReceivedPart,
+    StreamReader,
     TeeTarget,
     UploadedFile,
     read_form,
@@ -106,18 +107,22 @@ async def test_using(tmp_path: Path, threads: Threads) -> None:
     await at_every_await(scenario, least=6)
 
 
+class SlowToClose(StreamReader):
+    """It waits when it is closed."""
+
+    async def aclose(self) -> None:
+        await asyncio.sleep(0)
+        await super().aclose()
+
+
 async def test_a_source_that_takes_its_time_to_close(tmp_path: Path) -> None:
     """The form is complete then, and nobody has it yet."""
     before = open_files()
 
-    async def source() -> AsyncIterator[bytes]:
-        try:
-            yield MESSAGE
-        finally:
-            await asyncio.sleep(0)
-
     async def scenario(run: Run) -> None:
-        stream = source()
+        stream = SlowToClose()
+        stream.feed_data(MESSAGE)
+        stream.feed_eof()
         try:
             form = await run.once(lambda: read_form(FORM, stream, targets=lambda part: DirectoryTarget(tmp_path)))
         except asyncio.CancelledError:
@@ -126,8 +131,6 @@ async def test_a_source_that_takes_its_time_to_close(tmp_path: Path) -> None:
             await form.aclose()
             for path in tmp_path.iterdir():
                 path.unlink()
-        finally:
-            await stream.aclose()
         assert open_files() == before
 
     await at_every_await(scenario, least=5)
