@@ -1,14 +1,18 @@
 """Real servers and clients on the loopback interface."""
 
+import asyncio
 import os
 import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 
 import aiohttp
 import httpx
 import pytest
 from aiohttp import web
+
+from tests.browsing import FLAGS, DevTools, running, until
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Serve = Callable[[Handler], Awaitable[str]]
@@ -60,4 +64,43 @@ def curl() -> str:
         if os.environ.get("CI"):
             pytest.fail("curl is not installed, and continuous integration has to have it")
         pytest.skip("curl is not installed")
+    return path
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("chromium is not installed, and continuous integration has to have it")
+        pytest.skip("chromium is not installed")
+    return path
+
+
+@pytest.fixture
+async def browser(chromium: str, tmp_path: Path, session: aiohttp.ClientSession) -> AsyncIterator[DevTools]:
+    profile = tmp_path / "profile"
+    with (tmp_path / "chromium.log").open("wb") as log:
+        async with (
+            asyncio.timeout(60),
+            running(chromium, *FLAGS, f"--user-data-dir={profile}", "about:blank", stdout=log, stderr=log),
+        ):
+            announced = profile / "DevToolsActivePort"
+            await until(lambda: announced.exists() and "\n" in announced.read_text())
+            port = announced.read_text().split()[0]
+            pages: list[dict] = []
+            while not pages:
+                async with session.get(f"http://127.0.0.1:{port}/json/list") as response:
+                    pages = [page for page in await response.json() if page["type"] == "page"]
+            async with session.ws_connect(pages[0]["webSocketDebuggerUrl"], max_msg_size=0) as web_socket:
+                yield DevTools(web_socket)
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    path = shutil.which("node")
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("node is not installed, and continuous integration has to have it")
+        pytest.skip("node is not installed")
     return path

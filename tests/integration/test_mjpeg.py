@@ -1,17 +1,14 @@
 """The MJPEG example: what clients and a browser see of it."""
 
 import asyncio
-import base64
 import contextlib
-import inspect
 import io
 import itertools
 import os
-import shutil
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -22,23 +19,10 @@ from PIL import Image
 from aiomultipart import MultipartReader
 from examples import mjpeg_server
 from examples.mjpeg_server import CAMERA, draw, make_app
+from tests.browsing import DevTools, running, until
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "mjpeg_server.py"
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--no-proxy-server",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-dev-shm-usage",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--window-size=960,720",
-    "--remote-debugging-port=0",
-]
 
 
 @pytest.fixture
@@ -55,16 +39,6 @@ async def url(app: web.Application) -> AsyncIterator[str]:
     yield f"http://{host}:{port}/"
     async with asyncio.timeout(10):
         await runner.cleanup()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for what no event tells of."""
-    async with asyncio.timeout(20):
-        while True:
-            result = condition()
-            if await result if inspect.isawaitable(result) else result:
-                return
-            await asyncio.sleep(0.02)
 
 
 async def frames(session: aiohttp.ClientSession, url: str, count: int) -> list[bytes]:
@@ -162,17 +136,6 @@ async def test_shutdown_ends_the_streams(session: aiohttp.ClientSession) -> None
         assert loop.time() - begin < 4
 
 
-@contextlib.asynccontextmanager
-async def running(*command: str, **options) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(*command, **options)
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.communicate()
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT")
 async def test_as_a_program(session: aiohttp.ClientSession, unused_port: int) -> None:
     url = f"http://127.0.0.1:{unused_port}/"
@@ -210,59 +173,6 @@ async def test_as_a_program(session: aiohttp.ClientSession, unused_port: int) ->
 def unused_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return sock.getsockname()[1]
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("chromium is not installed, and continuous integration has to have it")
-        pytest.skip("chromium is not installed")
-    return path
-
-
-class DevTools:
-    """A page of Chromium, by the DevTools protocol."""
-
-    def __init__(self, web_socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = web_socket
-        self._numbers = itertools.count(1)
-
-    async def call(self, method: str, **params) -> dict:
-        number = next(self._numbers)
-        await self._socket.send_json({"id": number, "method": method, "params": params})
-        while True:
-            answer = await self._socket.receive_json()
-            if answer.get("id") == number:
-                assert "error" not in answer, answer
-                return answer["result"]
-
-    async def evaluate(self, expression: str):
-        result = await self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
-        return result["result"].get("value")
-
-    async def screenshot(self) -> bytes:
-        return base64.b64decode((await self.call("Page.captureScreenshot", format="png"))["data"])
-
-
-@pytest.fixture
-async def browser(chromium: str, tmp_path: Path, session: aiohttp.ClientSession) -> AsyncIterator[DevTools]:
-    profile = tmp_path / "profile"
-    with (tmp_path / "chromium.log").open("wb") as log:
-        async with (
-            asyncio.timeout(60),
-            running(chromium, *FLAGS, f"--user-data-dir={profile}", "about:blank", stdout=log, stderr=log),
-        ):
-            announced = profile / "DevToolsActivePort"
-            await until(lambda: announced.exists() and "\n" in announced.read_text())
-            port = announced.read_text().split()[0]
-            pages: list[dict] = []
-            while not pages:
-                async with session.get(f"http://127.0.0.1:{port}/json/list") as response:
-                    pages = [page for page in await response.json() if page["type"] == "page"]
-            async with session.ws_connect(pages[0]["webSocketDebuggerUrl"], max_msg_size=0) as web_socket:
-                yield DevTools(web_socket)
 
 
 async def test_chromium_shows_moving_frames(app, url: str, browser: DevTools, tmp_path: Path) -> None:

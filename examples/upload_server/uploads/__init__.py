@@ -1,0 +1,1 @@
+"""The parts of the upload server; ``app.py`` beside this package puts them together."""
