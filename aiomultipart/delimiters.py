@@ -175,8 +175,9 @@ class Opening:
             if self._images and rest[: len(HEADER)].lower() == HEADER.lower():
                 return Dialect(dash_boundary, newline, False, rest + newline, (*forgiven, "header-on-delimiter-line"))
         if self._images and self._blank and _IMAGE_HEADER(text):
+            # Nothing has shown the dashes yet. "--b" stands in "----b" too, so that every delimiter is found.
             forgiven = (*style, "no-first-delimiter")
-            return Dialect(self._dash_boundaries[0], newline, False, text + newline, forgiven)
+            return Dialect(self._dash_boundaries[-1], newline, False, text + newline, forgiven)
         return None
 
 

@@ -106,7 +106,7 @@ class UnknownEncoding(MultipartError, RuntimeError):
 
 
 class RejectedPart(MultipartError):
-    """The application does not take this Content-Type or content; see :class:`~aiomultipart.ValidatedTarget`."""
+    """The application does not take this part: its Content-Type, its content, its file name, or one too many."""
 
     http_status = 415
 

@@ -8,6 +8,7 @@ when it is used up, files make room by moving to disk, the largest first.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json as jsonlib
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -16,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias, Typ
 from multidict import CIMultiDict, CIMultiDictProxy, MultiDict
 
 from .events import Defect, PartBegin
-from .exceptions import CodecError, LimitExceeded, MultipartError, StateError
+from .exceptions import CodecError, LimitExceeded, MultipartError, RejectedPart, StateError
 from .formparser import Field, FormEvent, FormParser
 from .headers import HeaderItems
 from .limits import Limits, Policy
@@ -229,15 +230,18 @@ async def read_form(
     :param limits: bounds, ``Limits.for_forms()`` if not given. They hold for both kinds of form.
     :param policy: how odd constructs are read.
     :param targets: where files go: factories of targets by field name (which take parts of that name without a
-        file name too), or one factory for all files, whose None leaves a file to ``default``.
+        file name too; a target in place of a factory takes one part), or one factory for all files, whose None leaves a
+        file to ``default``. ``max_memory`` and ``max_open_files`` count what goes to ``default``'s own only.
     :param default: makes the target of any other file; a :class:`SpooledTarget` if not given.
     :param json: parse fields whose Content-Type is JSON; parts with a file name stay files.
-    :param on_progress: called with the bytes received so far and the Content-Length, or None, for each chunk.
+    :param on_progress: called, and awaited if need be, with the bytes received so far and the Content-Length, or None,
+        for each chunk.
     :return: the form; close it, best by ``async with``.
     :raises MultipartError: the form is bad, cut short, or passes a limit.
     :raises Exception: what a target raises, as it is.
 
-    If it raises, or is cancelled, nothing is left behind: what targets made of earlier files is removed too.
+    If it raises, or is cancelled, nothing is left behind: what targets made of earlier files is removed too, but for
+    what has replaced something and objects that are stored.
     """
     limits = limits or _FORMS
     parser = FormParser(headers, limits=limits, policy=policy, is_file=_named_in(targets))
@@ -278,7 +282,9 @@ class _Reading:
                     await self._take(parser.feed(data))
                     if on_progress is not None:
                         received += len(data)
-                        on_progress(received, parser.content_length)
+                        told = on_progress(received, parser.content_length)
+                        if inspect.isawaitable(told):
+                            await told
                 await self._take(parser.close())
             finally:
                 await body.aclose()
@@ -313,6 +319,9 @@ class _Reading:
         await self._take_memory(_overhead(file))
         self._file = file
         target = select_target(self.targets, file, self.default)
+        if any(target is begun for begun in self._begun):
+            # It stands in ``targets`` in place of a factory, for one part.
+            raise RejectedPart(f"a second file in field {file.name!r}")
         self._begun.append(target)
         try:
             await target.start(file)
@@ -357,7 +366,11 @@ def _largest_in_memory(files: Iterable[F], budget: Budget) -> F:
 
     :raises LimitExceeded: there is none.
     """
-    in_memory = [file for file in files if file.size and file.in_memory]
+    in_memory = [
+        file
+        for file in files
+        if file.size and file.in_memory and isinstance(file.result, SpooledFile) and file.result.counts_in(budget)
+    ]
     if not in_memory:
         most = budget.max_memory
         raise LimitExceeded(f"form passes max_memory of {most}", limit="max_memory", value=most)

@@ -126,7 +126,6 @@ class _Parameter(NamedTuple):
     name: str
     value: str
     quoted: bool
-    spaced: bool
 
 
 def decode_field_block(block: bytes) -> str:
@@ -210,15 +209,14 @@ def _parse_parameters(
             continue
         if most is not None and len(parameters) >= most:
             raise LimitExceeded(f"{field} has more than {most} parameters", limit="max_parameters", value=most)
-        spaced = bool(before or after)
-        if spaced:
+        if before or after:
             if policy.rules.white_space_around_equals is REJECT:
                 raise ParseError(f"{field}: white space around the '=' of parameter {name!r}")
             if defects is not None:
                 defects.append("white-space-around-equals")
         if bare is not None and policy.rules.value_that_is_no_token is REJECT and not _IS_TOKEN(bare):
             raise ParseError(f"{field}: unquoted value of parameter {name!r} is no token")
-        parameters.append(_Parameter(name.lower(), bare if quoted is None else quoted, quoted is not None, spaced))
+        parameters.append(_Parameter(name.lower(), bare if quoted is None else quoted, quoted is not None))
     return parameters
 
 

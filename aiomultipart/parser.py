@@ -546,7 +546,6 @@ class PushMultipartParser:
         self._delimiter = dialect.newline + dialect.dash_boundary
         self._tail = 1 - len(self._delimiter)
         self._line_table = LINES[dialect.newline, self._images]
-        self._matched = self._shared = 0
         if dialect.closes:
             self._end(emit)
             return position
@@ -862,6 +861,13 @@ class PushMultipartParser:
             self._check_line(start, end, origin)
             if start == 0:
                 line = self._adjacent(bytes(block[:end]))
+                if line is Line.IS_HEADER:
+                    dashes = len(self._delimiter) - len(newline)
+                    self._forgive("header-on-delimiter-line", origin + dashes, None)
+                    del block[:dashes]
+                    origin += dashes
+                    self._searched = 0
+                    continue
                 if line is not None:
                     self._begin_headers()
                     if line is Line.IS_CLOSE_DELIMITER:
@@ -940,6 +946,8 @@ class PushMultipartParser:
                 return Line.IS_DELIMITER
             if rest == b"--":
                 return Line.IS_CLOSE_DELIMITER
+            if self._images and rest[: len(HEADER)].lower() == HEADER.lower():
+                return Line.IS_HEADER
         return None
 
     # The loop over whole parts

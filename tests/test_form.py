@@ -869,3 +869,46 @@ def test_the_hashing_pattern() -> None:
     parser.close()
     assert handler.digests[2] == hashlib.sha256(b"one").hexdigest()
     assert len(handler.digests) == 7
+
+
+async def test_a_target_in_place_of_a_factory_takes_one_part() -> None:
+    targets = {"a": MemoryTarget()}
+    field = b'--b\r\nContent-Disposition: form-data; name="a"; filename="x"\r\n\r\none\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    async with await read_form(headers, field + b"--b--", targets=targets) as form:
+        assert form["a"].result == b"one"
+    with pytest.raises(RejectedPart, match="second file") as caught:
+        await read_form(headers, field + field + b"--b--", targets={"a": MemoryTarget()})
+    assert (caught.value.part_index, caught.value.part_name) == (1, "a")
+
+
+async def test_progress_may_be_async() -> None:
+    told: list[tuple[int, int | None]] = []
+
+    async def on_progress(received: int, total: int | None) -> None:
+        await asyncio.sleep(0)
+        told.append((received, total))
+
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": "3"}
+    async with await read_form(headers, b"a=1", on_progress=on_progress) as form:
+        assert form["a"] == "1"
+    assert told == [(3, 3)]
+
+
+async def test_files_of_a_budget_of_their_own_do_not_make_room() -> None:
+    file = b'--b\r\nContent-Disposition: form-data; name="a"; filename="x"\r\n\r\n' + b"x" * 3000 + b"\r\n"
+    field = b'--b\r\nContent-Disposition: form-data; name="f"\r\n\r\n' + b"y" * 3000 + b"\r\n--b--"
+    spools: list[SpooledTarget] = []
+
+    def spool(part: ReceivedPart) -> SpooledTarget:
+        spools.append(SpooledTarget())
+        return spools[-1]
+
+    rolled: list[bool] = []
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    limits = Limits.for_forms(max_memory=5000)
+    async with await read_form(headers, file + field, limits=limits, targets={"a": spool}) as form:
+        rolled.append(form["a"].in_memory)
+    async with await read_form(headers, file + field, limits=limits) as form:
+        rolled.append(form["a"].in_memory)
+    assert rolled == [True, False]

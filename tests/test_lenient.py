@@ -353,6 +353,14 @@ def test_the_stream_begins_with_headers(newline: bytes) -> None:
     assert read(message.replace(b"\n", b"\r\n") if newline == b"\n" else message) == [(TYPE, b"two")]
 
 
+def test_the_stream_begins_with_headers_and_the_boundary_has_dashes() -> None:
+    for length in (b"", b"\r\nContent-Length: 3"):
+        head = TYPE + length
+        message = head + b"\r\n\r\none\r\n--cam\r\n" + head + b"\r\n\r\ntwo\r\n--cam\r\n"
+        assert read(message, IMAGES, "--cam") == [(head, b"one"), (head, b"two")]
+        assert forgiven(message, IMAGES, "--cam") == [("no-first-delimiter", None, 0), MISSING]
+
+
 def test_other_text_before_an_image_stream_is_a_preamble() -> None:
     message = b"--b\r\n" + TYPE + b"\r\n\r\n" + JPEG + b"\r\n--b--"
     for preamble in (b"Note: this is a camera\r\n", b"text\r\nContent-Type: image/png\r\n"):
@@ -366,6 +374,10 @@ def test_a_header_on_the_delimiter_line() -> None:
         assert read(message, IMAGES) == [(TYPE, JPEG), (b"Content-TYPE: image/png\r\nX: 1", b"two")]
         kinds = [kind for kind, _, _ in forgiven(message, IMAGES)]
         assert kinds == ["header-on-delimiter-line"] * (2 if first == b"--b" else 1)
+    # Rows 4 and 7 together
+    message = b"--b\r\n--b" + TYPE + b"\r\nX: 1\r\n\r\none\r\n--b\r\n--b\r\n--bcontent-x: y\r\n\r\ntwo\r\n--b--"
+    assert read(message, IMAGES) == [(TYPE + b"\r\nX: 1", b"one"), (b"content-x: y", b"two")]
+    assert [kind for kind, _, _ in forgiven(message, IMAGES)] == ["header-on-delimiter-line"] * 2
     # Elsewhere it is data, and so is any other text.
     assert [body for _, body in read(b"--b\r\n\r\none\r\n--bContent-Type: a/b\r\n--b--")] == [
         b"one\r\n--bContent-Type: a/b"

@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
+from aiomultipart.exceptions import RejectedPart
+
 __all__ = ("numbered_names", "safe_filename")
 
 _MAX_LENGTH: Final = 255  # bytes; what the common file systems take
@@ -34,9 +36,10 @@ def safe_filename(name: str, *, max_length: int = _MAX_LENGTH, replacement: str 
     :param max_length: in bytes of UTF-8.
     :param replacement: for each character that is replaced; may be empty.
     :return: the name.
-    :raises ValueError: nothing is left, or the name is that of a device on Windows (``NUL``, ``com1.txt``), has a colon
-        in it (a stream of NTFS, or a drive) or characters that change the direction of text; or ``max_length`` is less
-        than 1, or ``replacement`` not safe itself.
+    :raises RejectedPart: nothing is left, or the name is that of a device on Windows (``NUL``, ``com1.txt``), has a
+        colon in it (a stream of NTFS, or a drive) or characters that change the direction of text. It is a
+        ``ValueError`` too.
+    :raises ValueError: ``max_length`` is less than 1, or ``replacement`` not safe itself.
     """
     if max_length < 1:
         raise ValueError(f"max_length must be at least 1, not {max_length}")
@@ -44,16 +47,16 @@ def safe_filename(name: str, *, max_length: int = _MAX_LENGTH, replacement: str 
         raise ValueError(f"replacement {replacement!r} is not safe itself")
     base = unicodedata.normalize("NFC", name).replace("\\", "/").rpartition("/")[2]
     if not _BIDI.isdisjoint(base):
-        raise ValueError(f"file name {name!r} has characters that change the direction of text")
+        raise RejectedPart(f"file name {name!r} has characters that change the direction of text")
     if ":" in base:
-        raise ValueError(f"file name {name!r} names a drive or a stream")
+        raise RejectedPart(f"file name {name!r} names a drive or a stream")
     base = "".join([replacement if _is_unsafe(character) else character for character in base])
     # Replacing may have brought characters together that compose.
     base = _cut(_strip(unicodedata.normalize("NFC", base)), max_length)
     if not base:
-        raise ValueError(f"nothing is left of file name {name!r}")
+        raise RejectedPart(f"nothing is left of file name {name!r}")
     if base.partition(".")[0].rstrip().upper() in _DEVICES:
-        raise ValueError(f"file name {name!r} is that of a device")
+        raise RejectedPart(f"file name {name!r} is that of a device")
     return base
 
 

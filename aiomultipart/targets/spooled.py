@@ -119,6 +119,10 @@ class Spool:
         """Whether the bytes are on disk."""
         return self._file is not None
 
+    def counts_in(self, budget: Budget) -> bool:
+        """Whether its memory is taken from ``budget``."""
+        return self._budget is budget
+
     def hold(self, data: bytes) -> bool:
         """Keep ``data`` in memory, if it is there that the bytes are and there is room; it does not block."""
         memory = self._in_memory
@@ -259,6 +263,10 @@ class SpooledFile:
     def rolled(self) -> bool:
         """Whether the bytes are on disk."""
         return self._spool.rolled
+
+    def counts_in(self, budget: Budget) -> bool:
+        """Whether its memory is taken from ``budget``."""
+        return self._spool.counts_in(budget)
 
     @property
     def closed(self) -> bool:
