@@ -821,7 +821,7 @@ class PushMultipartParser:
             self._remaining -= end - position
         self._state = self._before
         self._release(end, emit)
-        return self._counted(end, emit)
+        return end
 
     def _end(self, emit: Callable[[Event], object]) -> None:
         self._state = State.EPILOGUE

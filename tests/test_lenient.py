@@ -294,6 +294,8 @@ def test_where_the_defects_are() -> None:
                 small[: body + 3],
                 [("content-length-too-small", body + 1, 0), ("missing-close-delimiter", body + 3, None)],
             ),
+            (b"--b\r\n\r\none\r\n--", [("part-cut-short", 14, 0), ("missing-close-delimiter", 14, None)]),
+            (b"pre\n--b--", [("line-feed-only", 9, None)]),
             (b"pre\r\n--b\n\none\n--b--\n", [("line-feed-only", 9, None)]),
         ):
             parser = PushMultipartParser("b", subtype=subtype, policy=LENIENT)

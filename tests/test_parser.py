@@ -401,6 +401,14 @@ def test_a_huge_content_length_reserves_nothing() -> None:
     assert type(error) is IncompleteBody
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("line", [b"--b \t x", b"--b-", b"--b-- x", b"--b \r", b"--b--\t\rx"])
+def test_what_seems_to_be_a_delimiter_line_counts_towards_the_content_length(line: bytes, policy: Policy) -> None:
+    body = b"one\r\n" + line + b"two\r\n" + line + b"."
+    message = b"--b\r\nContent-Length: %d\r\n\r\n%b\r\n--b\r\n\r\nnext\r\n--b--" % (len(body), body)
+    assert [found for _, found in read(message, policy=policy)] == [body, b"next"]
+
+
 # The end of the input
 
 REFERENCE = (
