@@ -25,6 +25,7 @@ __all__ = (
     "Line",
     "Opening",
     "may_begin",
+    "read_line",
 )
 
 CRLF: Final = b"\r\n"
@@ -82,6 +83,19 @@ def _line_table(newline: bytes, *, images: bool) -> dict[int, dict[int, int]]:
 
 LINES = {(newline, images): _line_table(newline, images=images) for newline in (CRLF, LF) for images in (False, True)}
 STANDARD_LINE = LINES[CRLF, False]
+
+
+def read_line(rest: bytes, *, images: bool) -> Line | None:
+    """What a whole line is, by what follows the dash-boundary on it; None for data. The tables, in one step."""
+    padded = rest.rstrip(b" \t")
+    if padded == b"":
+        return Line.IS_DELIMITER
+    if padded == b"--":
+        return Line.IS_CLOSE_DELIMITER
+    if images and rest[: len(HEADER)].lower() == HEADER.lower():
+        return Line.IS_HEADER
+    return None
+
 
 # Longer lines of a preamble are skipped unread: they are no delimiter lines and no header lines.
 _LONGEST = 8 * 1024
@@ -169,11 +183,11 @@ class Opening:
                 continue
             forgiven = style if dash_boundary is self._dash_boundaries[0] else (*style, "dashes-in-boundary")
             rest = text[len(dash_boundary) :]
-            padded = rest.rstrip(b" \t")
-            if padded in (b"", b"--"):
-                return Dialect(dash_boundary, newline, padded == b"--", b"", forgiven)
-            if self._images and rest[: len(HEADER)].lower() == HEADER.lower():
+            line = read_line(rest, images=self._images)
+            if line is Line.IS_HEADER:
                 return Dialect(dash_boundary, newline, False, rest + newline, (*forgiven, "header-on-delimiter-line"))
+            if line is not None:
+                return Dialect(dash_boundary, newline, line is Line.IS_CLOSE_DELIMITER, b"", forgiven)
         if self._images and self._blank and _IMAGE_HEADER(text):
             # Nothing has shown the dashes yet. "--b" stands in "----b" too, so that every delimiter is found.
             forgiven = (*style, "no-first-delimiter")

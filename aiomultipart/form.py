@@ -12,7 +12,7 @@ import inspect
 import json as jsonlib
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias, TypedDict, TypeVar
 
 from multidict import CIMultiDict, CIMultiDictProxy, MultiDict
 
@@ -34,7 +34,7 @@ from .targets import (
     Targets,
     select_target,
 )
-from .targets.base import to_its_end
+from .threads import to_its_end
 
 if TYPE_CHECKING:
     import os
@@ -210,6 +210,17 @@ class Progress(Protocol):
 
     def __call__(self, received: int, total: int | None, /) -> object:
         """``total`` is the Content-Length of the request; None if it has none."""
+
+
+class FormOptions(TypedDict, total=False):
+    """The keywords of :func:`read_form`, for the integrations."""
+
+    limits: Limits | None
+    policy: Policy
+    targets: Targets | None
+    default: TargetFactory | None
+    json: bool
+    on_progress: Progress | None
 
 
 async def read_form(

@@ -19,6 +19,7 @@ from .codecs import Codec, decoder
 from .events import PART_END, Defect, Event, Mark, PartBegin
 from .exceptions import IncompleteBody, LimitExceeded, MultipartError, ParseError, UnknownEncoding
 from .headers import (
+    CHARSET_FIELD,
     HeaderItems,
     as_multidict,
     decode_text,
@@ -26,19 +27,16 @@ from .headers import (
     parse_boundary,
     parse_content_length,
     parse_media_type,
+    sole_content_type,
 )
-from .limits import ACCEPT, FORGIVE, REJECT, Limits, Policy
+from .limits import ACCEPT, FORGIVE, REJECT, Limits, Policy, bound
 from .parser import PushMultipartParser
 
 __all__ = ("Field", "FormEvent", "FormParser")
 
 _PIECE: Final = 64 * 1024
-UNBOUNDED: Final = 1 << 62
 # What an entry of a form takes besides its bytes: objects, and a place in a multidict.
 _OVERHEAD: Final = 200
-
-# RFC 7578 section 4.6
-CHARSET_FIELD: Final = "_charset_"
 
 
 class _Kind(enum.Enum):
@@ -88,9 +86,7 @@ class FormParser:
         is_file: Callable[[PartBegin], bool] | None = None,
     ) -> None:
         fields = as_multidict(headers)
-        values = fields.getall(hdrs.CONTENT_TYPE, [])
-        if len(values) != 1:
-            raise ParseError(f"Content-Type: {'missing' if not values else 'there more than once'}")
+        content_type = sole_content_type(fields)
         self.content_length = None
         # Behind a Content-Encoding, which somebody has undone, the length is that of other bytes.
         if hdrs.CONTENT_LENGTH in fields and hdrs.CONTENT_ENCODING not in fields:
@@ -106,7 +102,7 @@ class FormParser:
                 value=most,
             )
         found: list[str] = []
-        media_type = parse_media_type(values[0], policy=policy, limits=limits, defects=found)
+        media_type = parse_media_type(content_type, policy=policy, limits=limits, defects=found)
         defects = [Defect(kind, None, None) for kind in found]
         self._form: _Multipart | _Urlencoded
         match media_type[:2]:
@@ -293,7 +289,7 @@ class _Multipart:
 
 def _field_bound(limits: Limits) -> tuple[str, int]:
     """The tightest of the limits on one field, and its value. What does not fit into memory is not gathered either."""
-    bounds = [(name, _bound(getattr(limits, name))) for name in ("max_field_size", "max_part_size", "max_memory")]
+    bounds = [(name, bound(getattr(limits, name))) for name in ("max_field_size", "max_part_size", "max_memory")]
     return min(bounds, key=lambda bound: bound[1])
 
 
@@ -307,7 +303,7 @@ class _Urlencoded:
         self._policy = policy
         self._limits = limits
         self._limit, self._most = _field_bound(limits)
-        self._most_of_name = _bound(limits.max_header_line)
+        self._most_of_name = bound(limits.max_header_line)
         self._received = 0  # bytes
         self._pairs = 0
         # The pair that is not complete: its bytes so far, where its name ends, and its offset
@@ -333,7 +329,7 @@ class _Urlencoded:
     def _read(self, data: bytes, *, is_end: bool) -> Iterator[FormEvent]:
         if self._error is not None:
             raise self._error.fresh()
-        room = _bound(self._limits.max_total_size) - self._received
+        room = bound(self._limits.max_total_size) - self._received
         try:
             yield from self._split(data[:room] if len(data) > room else data)
             self._received += min(len(data), room)
@@ -386,7 +382,7 @@ class _Urlencoded:
         self._check(len(pair), pair.find(b"="), 3)
         name, _, value = (unquote_to_bytes(piece) for piece in pair.replace(b"+", b" ").partition(b"="))
         self._check(len(name) + 1 + len(value), len(name), 1)
-        most = _bound(self._limits.max_parts)
+        most = bound(self._limits.max_parts)
         if self._pairs >= most:
             self._exceed("form", "max_parts", most)
         yield Field(self._text(name), self._text(value), value, None, len(pair) + _OVERHEAD)
@@ -397,7 +393,3 @@ class _Urlencoded:
         if defect is not None and (found := Defect(defect, None, None)) not in self.defects:
             self.defects.append(found)
         return text
-
-
-def _bound(limit: int | None) -> int:
-    return UNBOUNDED if limit is None else limit

@@ -20,10 +20,12 @@ from urllib.parse import quote, unquote_to_bytes
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from . import hdrs
 from .exceptions import CodecError, LimitExceeded, ParseError, UnknownEncoding
 from .limits import FORGIVE, REJECT, Limits, Policy
 
 __all__ = (
+    "CHARSET_FIELD",
     "BadContentDispositionHeader",
     "BadContentDispositionParam",
     "Disposition",
@@ -44,6 +46,7 @@ __all__ = (
     "parse_disposition",
     "parse_field_block",
     "parse_media_type",
+    "sole_content_type",
 )
 
 # RFC 9110 section 5.6.2:  token = 1*tchar
@@ -87,6 +90,10 @@ _BCHARS = re.compile(rf"[{BCHARS_NO_SPACE} ]*+", re.ASCII).fullmatch
 _PRINTABLE = re.compile(r"[\x20-\x7e]*+", re.ASCII).fullmatch
 
 
+CHARSET_FIELD = "_charset_"
+"""The form field that names the charset of the others (RFC 7578 section 4.6)."""
+
+
 class HeaderItems(Protocol):
     """Header fields: a mapping, or anything else whose ``items()`` gives pairs of strings."""
 
@@ -100,6 +107,17 @@ def as_multidict(headers: HeaderItems) -> CIMultiDictProxy[str]:
         return headers
     items = getattr(headers, "multi_items", headers.items)  # httpx joins repeated fields in items()
     return CIMultiDictProxy(CIMultiDict(items()))
+
+
+def sole_content_type(headers: CIMultiDictProxy[str]) -> str:
+    """The Content-Type of a message.
+
+    :raises ParseError: it is missing, or there more than once.
+    """
+    values = headers.getall(hdrs.CONTENT_TYPE, [])
+    if len(values) != 1:
+        raise ParseError(f"Content-Type: {'missing' if not values else 'there more than once'}")
+    return values[0]
 
 
 class MediaType(NamedTuple):

@@ -12,6 +12,11 @@ KIB = 1024
 MIB = 1024 * KIB
 
 
+def bound(limit: int | None) -> int:
+    """A limit as a number to compare with: None is beyond anything that is counted."""
+    return 1 << 63 if limit is None else limit
+
+
 class Verdict(enum.Enum):
     """What a policy makes of a construct."""
 

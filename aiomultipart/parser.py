@@ -43,18 +43,17 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import ClassVar, NoReturn, Self, TypedDict
 
-from .delimiters import CRLF, HEADER, LF, LINE_DONE, LINES, STANDARD_LINE, Dialect, Line, Opening, may_begin
+from .delimiters import CRLF, HEADER, LF, LINE_DONE, LINES, STANDARD_LINE, Dialect, Line, Opening, may_begin, read_line
 from .events import END, PART_END, Defect, Event, PartBegin, read_common_form_block
 from .exceptions import IncompleteBody, LimitExceeded, MultipartError, ParseError, StateError
 from .headers import check_boundary, parse_boundary, parse_media_type
-from .limits import ACCEPT, FORGIVE, REJECT, Limits, Policy
+from .limits import ACCEPT, FORGIVE, REJECT, Limits, Policy, bound
 
 __all__ = ("PushMultipartParser",)
 
 BLANK = b"\r\n\r\n"
 CLOSE_LINE = b"--\r\n"
 DASH = 0x2D
-UNLIMITED = 1 << 63
 
 # A header block within these bounds may be read by the loop and shared through the cache, when the limits in force
 # are no narrower. Others go line by line.
@@ -211,15 +210,15 @@ class PushMultipartParser:
         self._initial = b"\r"  # what begins a delimiter, if only one byte does
         self._line_table = STANDARD_LINE
 
-        self._max_total_size = _bound(limits.max_total_size)
-        self._max_part_size = _bound(limits.max_part_size)
-        self._max_parts = _bound(limits.max_parts)
-        self._max_total_header_bytes = _bound(limits.max_total_header_bytes)
+        self._max_total_size = bound(limits.max_total_size)
+        self._max_part_size = bound(limits.max_part_size)
+        self._max_parts = bound(limits.max_parts)
+        self._max_total_header_bytes = bound(limits.max_total_header_bytes)
         self._fast = (
-            _bound(limits.max_header_line) >= _FAST_BYTES
-            and _bound(limits.max_header_bytes) >= _FAST_BYTES
-            and _bound(limits.max_headers) >= _FAST_LINES
-            and _bound(limits.max_parameters) >= _FAST_PARAMETERS
+            bound(limits.max_header_line) >= _FAST_BYTES
+            and bound(limits.max_header_bytes) >= _FAST_BYTES
+            and bound(limits.max_headers) >= _FAST_LINES
+            and bound(limits.max_parameters) >= _FAST_PARAMETERS
         )
         self._cache = _CACHES[policy, form_data] if self._fast else {}
 
@@ -292,7 +291,7 @@ class PushMultipartParser:
         """
         if part.boundary is None or part.media_type is None:
             raise StateError("the part is not multipart")
-        most = min(_bound(self.limits.max_depth), _MAX_DEPTH)
+        most = min(bound(self.limits.max_depth), _MAX_DEPTH)
         if self._depth >= most:
             raise LimitExceeded(
                 f"multipart nested deeper than {most}", limit="max_depth", value=most, part_name=part.name
@@ -447,12 +446,15 @@ class PushMultipartParser:
         Of all defects the first 1000 are kept.
         """
         defect = Defect(kind, None, part_index)
-        if len(self.defects) < _MAX_DEFECTS and defect not in self.defects:
-            self.defects.append(defect)
+        if defect not in self.defects:
+            self._record(defect)
 
     def _forgive(self, kind: str, position: int, index: int | None, size: int = 0) -> None:
+        self._record(Defect(kind, self._offset + position, index, size))
+
+    def _record(self, defect: Defect) -> None:
         if len(self.defects) < _MAX_DEFECTS:
-            self.defects.append(Defect(kind, self._offset + position, index, size))
+            self.defects.append(defect)
 
     def _fail(self, exc: MultipartError, events: list[Event]) -> Iterable[Event]:
         self._state = State.FAILED
@@ -780,7 +782,7 @@ class PushMultipartParser:
         stop = len(data)
         if counted:
             stop = min(stop, position + self._remaining)
-        most = _bound(self.limits.max_header_line)
+        most = bound(self.limits.max_header_line)
         stop = min(stop, position + most + len(CRLF) - len(self._line_bytes))
         line: int | None = self._line
         table = self._line_table
@@ -875,14 +877,14 @@ class PushMultipartParser:
                     return after
             if block[start] not in b" \t":
                 self._fields += 1
-                if self._fields > _bound(self.limits.max_headers):
+                if self._fields > bound(self.limits.max_headers):
                     self._exceed_in_headers("max_headers", origin + end, self._index + 1)
             self._line_start = self._searched = end + len(newline)
 
     def _check_line(self, start: int, end: int, origin: int) -> None:
         """Hold the bounds on one header line and on the block; of two that are passed, the first counts."""
-        line_end = start + _bound(self.limits.max_header_line)
-        block_end = _bound(self.limits.max_header_bytes)
+        line_end = start + bound(self.limits.max_header_line)
+        block_end = bound(self.limits.max_header_bytes)
         if start < end and end > min(line_end, block_end):
             limit = "max_header_line" if line_end <= block_end else "max_header_bytes"
             self._exceed_in_headers(limit, origin + min(line_end, block_end), self._index + 1)
@@ -912,11 +914,11 @@ class PushMultipartParser:
             exc.offset = self._offset + position
             exc.part_index = index
             raise
-        if begin.defects:
-            room = _MAX_DEFECTS - len(self.defects)
-            self.defects += [Defect(kind, self._offset + position, index) for kind in begin.defects[:room]]
-        elif (
-            begin.boundary is None  # whose length may be within other limits, and not within these
+        for kind in begin.defects:
+            self._forgive(kind, position, index)
+        if (
+            not begin.defects
+            and begin.boundary is None  # whose length may be within other limits, and not within these
             and len(block) <= _FAST_BYTES
             and block.count(CRLF) < _FAST_LINES
             and block.count(b";") <= _FAST_PARAMETERS
@@ -940,15 +942,9 @@ class PushMultipartParser:
     def _adjacent(self, line: bytes) -> Line | None:
         """Whether a line where a header block should begin is a delimiter line, and which."""
         dash_boundary = self._delimiter[len(self._newline) :]
-        if line.startswith(dash_boundary):
-            rest = line[len(dash_boundary) :].rstrip(b" \t")
-            if rest == b"":
-                return Line.IS_DELIMITER
-            if rest == b"--":
-                return Line.IS_CLOSE_DELIMITER
-            if self._images and rest[: len(HEADER)].lower() == HEADER.lower():
-                return Line.IS_HEADER
-        return None
+        if not line.startswith(dash_boundary):
+            return None
+        return read_line(line[len(dash_boundary) :], images=self._images)
 
     # The loop over whole parts
 
@@ -1040,10 +1036,6 @@ class PushMultipartParser:
 _IN_PART = frozenset({State.BODY, State.COUNTED_BODY, State.COUNTED_END, State.SURPLUS})
 _CANDIDATE = re.compile(rb"[\r\n-]").finditer
 _DEFAULT_LIMITS = Limits()
-
-
-def _bound(limit: int | None) -> int:
-    return UNLIMITED if limit is None else limit
 
 
 def _then_raise(events: list[Event], error: MultipartError) -> Iterator[Event]:

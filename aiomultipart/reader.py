@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeAlias, TypedDict
 from . import hdrs
 from .bodypart import BodyPartReader
 from .events import END, Defect, PartBegin
-from .exceptions import LimitExceeded, MultipartError, ParseError, StateError
-from .headers import HeaderItems, as_multidict, lookup_charset
+from .exceptions import LimitExceeded, MultipartError, StateError
+from .headers import CHARSET_FIELD, HeaderItems, as_multidict, lookup_charset, sole_content_type
 from .levels import Channel, Level, PartSource
 from .limits import ACCEPT, FORGIVE, Limits, Policy
 from .parser import PushMultipartParser
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ("MultipartReader", "MultipartResponseWrapper")
 
-# RFC 7578 section 4.6; the longest label in use has 40 characters.
-_CHARSET_FIELD = "_charset_"
+# The longest label of a charset in use has 40 characters.
 _LONGEST_CHARSET = 40
 
 # How long the end of a response may take after that of the message, in seconds
@@ -150,14 +149,12 @@ class MultipartReader:
 
     def _content_type(self, policy: Policy) -> tuple[str, str | None]:
         """The media type of the message, and what had to be forgiven to find it."""
-        values = self.headers.getall(hdrs.CONTENT_TYPE, [])
         ranges = self.headers.get(hdrs.CONTENT_RANGE, "")
         if ranges[:21].lower() == "multipart/byteranges;" and policy.rules.boundary_in_content_range is FORGIVE:
+            values = self.headers.getall(hdrs.CONTENT_TYPE, [])
             if not any(value[:10].lower() == "multipart/" for value in values):
                 return ranges, "boundary-in-content-range"
-        if len(values) != 1:
-            raise ParseError(f"Content-Type: {'missing' if not values else 'there more than once'}")
-        return values[0], None
+        return sole_content_type(self.headers), None
 
     @classmethod
     def from_response(cls, response: Response, **options: Unpack[ReaderOptions]) -> MultipartResponseWrapper:
@@ -250,7 +247,7 @@ class MultipartReader:
     async def _read_charset(self) -> bool:
         """Whether the first field is ``_charset_`` with a charset that we know; its events are only looked at."""
         begin, events = self._begin, self._level.events
-        if begin is None or begin.name != _CHARSET_FIELD:
+        if begin is None or begin.name != CHARSET_FIELD:
             return False
         value = b""
         seen = 0

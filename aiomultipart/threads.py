@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
-__all__ = ("in_thread", "uninterrupted")
+__all__ = ("in_thread", "to_its_end", "uninterrupted")
 
 T = TypeVar("T")
 
@@ -35,3 +35,8 @@ async def uninterrupted(job: asyncio.Future[T]) -> T:
     if not job.cancelled():
         job.exception()  # or asyncio would say that nobody asked
     raise cancelled
+
+
+async def to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run ``coroutine``, in a task of its own; a cancellation that arrives meanwhile is raised afterwards."""
+    return await uninterrupted(asyncio.get_running_loop().create_task(coroutine))

@@ -27,7 +27,7 @@ from aiomultipart import (
 )
 from aiomultipart.targets import copy, disk
 from tests.reading import FORM, build, next_part
-from tests.saving import MIB, Executor, FilesTouched, Part, files, open_files, pattern, pieces
+from tests.saving import MIB, Executor, Part, files, open_files, pattern, pieces
 
 BODY = pattern(3 * MIB + 12345)
 HEAD = b'Content-Disposition: form-data; name="photo"; filename="../../etc/photo.jpg"'
@@ -46,25 +46,6 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     elif request.param == "by path":
         monkeypatch.setattr(disk, "_HAS_DIR_FD", False)
     return str(request.param)
-
-
-@pytest.fixture
-async def executor() -> AsyncIterator[Executor]:
-    executor = Executor()
-    asyncio.get_running_loop().set_default_executor(executor)
-    yield executor
-    executor.let_go()
-
-
-@pytest.fixture
-def no_blocking() -> Iterator[None]:
-    touched = FilesTouched()
-    try:
-        with blockbuster.blockbuster_ctx():
-            yield
-    finally:
-        touched.active = False
-    assert touched.events == []
 
 
 async def first(message: bytes = MESSAGE) -> BodyPartReader:

@@ -7,15 +7,13 @@ import hashlib
 import os
 import resource
 import tempfile
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import blockbuster
 import pytest
 
 from aiomultipart import LimitExceeded, SavedFile, SpooledFile, SpooledTarget, StateError
 from aiomultipart.targets import Budget, Spool, copy, disk
-from tests.saving import MIB, Executor, FilesTouched, Part, files, open_files, pattern, pieces
+from tests.saving import MIB, Executor, Part, files, open_files, pattern, pieces
 
 BODY = pattern(3 * MIB + 12345)
 
@@ -31,25 +29,6 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
     elif request.param == "TemporaryFile":
         monkeypatch.delattr(os, "O_TMPFILE")
         monkeypatch.setattr(tempfile, "_O_TMPFILE_WORKS", False)
-
-
-@pytest.fixture
-async def executor() -> AsyncIterator[Executor]:
-    executor = Executor()
-    asyncio.get_running_loop().set_default_executor(executor)
-    yield executor
-    executor.let_go()
-
-
-@pytest.fixture
-def no_blocking() -> Iterator[None]:
-    touched = FilesTouched()
-    try:
-        with blockbuster.blockbuster_ctx():
-            yield
-    finally:
-        touched.active = False
-    assert touched.events == []
 
 
 async def spooled(body: bytes, directory: Path | None = None, *, max_memory: int = MIB) -> SpooledFile:

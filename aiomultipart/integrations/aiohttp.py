@@ -6,18 +6,16 @@ writer's Content-Type, and its Content-Length when the size is known. Receiving:
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from aiohttp import ClientError, StreamReader, web
 from aiohttp import payload as aiohttp_payload
 from aiohttp.abc import AbstractStreamWriter
 
 from aiomultipart.exceptions import IncompleteBody
-from aiomultipart.form import Form, Progress
+from aiomultipart.form import Form, FormOptions
 from aiomultipart.form import read_form as read_any_form
-from aiomultipart.limits import Limits, Policy
 from aiomultipart.payload import Payload
-from aiomultipart.targets import TargetFactory, Targets
 
 __all__ = ("AiohttpPayload", "read_form")
 
@@ -85,30 +83,13 @@ class _Body:
             raise IncompleteBody(f"the rest of the body cannot be received: {exc}") from exc
 
 
-async def read_form(
-    request: web.BaseRequest,
-    *,
-    limits: Limits | None = None,
-    policy: Policy = Policy.STANDARD,
-    targets: Targets | None = None,
-    default: TargetFactory | None = None,
-    json: bool = False,
-    on_progress: Progress | None = None,
-) -> Form:
+async def read_form(request: web.BaseRequest, **options: Unpack[FormOptions]) -> Form:
     """As :func:`aiomultipart.read_form`, of a request to an aiohttp server.
 
     ``client_max_size`` of the application does not hold here: ``limits`` does.
 
+    :param options: keywords of :func:`aiomultipart.read_form`, such as ``limits`` and ``targets``.
     :raises IncompleteBody: the client has disconnected, or its chunks or Content-Encoding are broken; nothing is left
         behind.
     """
-    return await read_any_form(
-        request.headers,
-        _Body(request.content),
-        limits=limits,
-        policy=policy,
-        targets=targets,
-        default=default,
-        json=json,
-        on_progress=on_progress,
-    )
+    return await read_any_form(request.headers, _Body(request.content), **options)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import enum
-from collections.abc import AsyncIterable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from multidict import MultiMapping
 
 from aiomultipart.exceptions import StateError
-from aiomultipart.threads import uninterrupted
+from aiomultipart.threads import to_its_end
 
 __all__ = (
     "OnePart",
@@ -23,7 +22,6 @@ __all__ = (
     "Targets",
     "copy",
     "select_target",
-    "to_its_end",
 )
 
 T = TypeVar("T")
@@ -147,11 +145,6 @@ async def _abort(target: Target[object], error: BaseException) -> None:
         await to_its_end(target.abort())
     except Exception as exc:  # noqa: BLE001  (the first error is the one to know of)
         error.add_note(f"and aborting the target failed: {exc!r}")
-
-
-async def to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run ``coroutine``, in a task of its own; a cancellation that arrives meanwhile is raised afterwards."""
-    return await uninterrupted(asyncio.get_running_loop().create_task(coroutine))
 
 
 class _Stage(enum.Enum):
