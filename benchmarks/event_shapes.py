@@ -167,12 +167,15 @@ def _contestants() -> dict[str, Callable[[bytes], Parts]]:
 WARM = _form("warm")
 SCENARIOS = [
     Scenario(
+        group="Event shapes",
         title="form of 100 fields, cold",
         contestants=_contestants(),
         inputs=lambda serial: [_form(f"{serial:05}-{i:03}") for i in range(10)],
     ),
-    Scenario(title="form of 100 fields, warm", contestants=_contestants(), inputs=lambda _: [WARM] * 10),
+    Scenario(
+        group="Event shapes", title="form of 100 fields, warm", contestants=_contestants(), inputs=lambda _: [WARM] * 10
+    ),
 ]
 
 if __name__ == "__main__":
-    report(SCENARIOS, rounds=201, packages=[])
+    report(SCENARIOS, packages=[])

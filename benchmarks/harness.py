@@ -6,6 +6,7 @@ each contestant, in a new order, and what counts is the median of the ratios wit
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib.metadata
 import os
@@ -25,21 +26,36 @@ Input = TypeVar("Input")
 class Scenario(Generic[Input]):
     """What is measured."""
 
+    group: str
+    """The heading that it stands under."""
     title: str
     contestants: Mapping[str, Callable[[Input], object]]
     """By name; the first is compared with each of the others."""
     inputs: Callable[[int], Sequence[Input]]
     """Makes the inputs of one sample. Its argument is never the same twice, so that no contestant need meet an input
     that it, or another one, has seen: with caches that would be a different question."""
+    best: float | None = None
+    """How many times as fast as the best of the others, floors left out, the first has to be."""
     bars: Mapping[str, float] = field(default_factory=dict)
-    """By the name of another contestant: how many times as fast as that one the first has to be."""
+    """The same, by the name of another contestant."""
+    floors: frozenset[str] = frozenset()
+    """Contestants that are no peers: what the machine, or a few lines by hand, would take."""
     exact: Mapping[str, Callable[[Input], object]] | None = None
     """In place of ``contestants`` when their outputs are compared, for those that do not keep all they read."""
+    waits: bool = False
+    """Whether the contestants give coroutines. They are awaited one after another in one loop, which is not timed."""
+    items: int = 1
+    """How many parts one input has, to say what one of them costs."""
+    octets: int = 0
+    """How many bytes one input has, where bytes for each second say more than seconds."""
 
     def check(self) -> None:
         """Have every contestant read the same inputs; all outputs must be equal."""
+        contestants = self.exact or self.contestants
         for item in self.inputs(0):
-            outputs = {name: run(item) for name, run in (self.exact or self.contestants).items()}
+            outputs = {
+                name: asyncio.run(_awaited(run(item))) if self.waits else run(item) for name, run in contestants.items()
+            }
             first, *others = outputs
             for other in others:
                 if outputs[other] != outputs[first]:
@@ -63,27 +79,38 @@ class Row(NamedTuple):
 
 
 # Any: the inputs of a scenario concern nobody else.
-def measure(scenario: Scenario[Any], rounds: int) -> list[Row]:
-    """Check that the contestants agree, then time them."""
+def measure(scenario: Scenario[Any], *, seconds: float, least: int, most: int) -> list[Row]:
+    """Check that the contestants agree, then time them.
+
+    :param seconds: how long, in rounds; but at ``least`` so many of them, and at ``most``.
+    """
     scenario.check()
     order = list(scenario.contestants)
     first = order[0]
     samples: dict[str, list[float]] = {name: [] for name in order}
     serial = 0
-    for _ in range(rounds):
-        random.shuffle(order)
-        for name in order:
-            serial += 1
-            samples[name].append(_sample(scenario.contestants[name], scenario.inputs(serial)))
+    end = time.perf_counter() + seconds
+    with asyncio.Runner() as runner:
+        while (rounds := len(samples[first])) < least or (rounds < most and time.perf_counter() < end):
+            random.shuffle(order)
+            for name in order:
+                serial += 1
+                run, inputs = scenario.contestants[name], scenario.inputs(serial)
+                samples[name].append(
+                    runner.run(_sample_waiting(run, inputs)) if scenario.waits else _sample(run, inputs)
+                )
     rows = []
-    for name in scenario.contestants:
+    medians = {name: statistics.median(samples[name]) for name in scenario.contestants}
+    peers = [name for name in scenario.contestants if name != first and name not in scenario.floors]
+    best = min(peers, key=medians.__getitem__, default=None)
+    for name, median in medians.items():
         ratios = None
         if name != first:
             low, middle, high = statistics.quantiles(
                 (other / own for other, own in zip(samples[name], samples[first], strict=True)), n=4
             )
             ratios = (low, middle, high)
-        rows.append(Row(name, statistics.median(samples[name]), ratios, scenario.bars.get(name)))
+        rows.append(Row(name, median, ratios, scenario.best if name == best else scenario.bars.get(name)))
     return rows
 
 
@@ -98,20 +125,36 @@ def _sample(run: Callable[[Any], object], inputs: Sequence[Any]) -> float:
         gc.enable()
 
 
-def report(scenarios: Iterable[Scenario[Any]], rounds: int, packages: Iterable[str]) -> bool:
+async def _sample_waiting(run: Callable[[Any], Any], inputs: Sequence[Any]) -> float:
+    gc.disable()
+    try:
+        start = time.perf_counter()
+        for item in inputs:
+            await run(item)
+        return (time.perf_counter() - start) / len(inputs)
+    finally:
+        gc.enable()
+
+
+async def _awaited(result: Any) -> object:
+    return await result
+
+
+def report(scenarios: Iterable[Scenario[Any]], packages: Iterable[str], *, quick: bool = False) -> bool:
     """Measure and print.
 
     :return: whether every bar is met.
     """
     for line in _surroundings(packages):
         print(line)
-    print(f"{rounds} rounds; the middle half of the ratios in brackets")
+    print("Medians; the middle half of the ratios in brackets")
+    seconds, least, most = (1.0, 5, 51) if quick else (4.0, 9, 201)
     header = ("scenario", "contestant", "time", "ratio", "", "bar", "")
     lines: list[tuple[str, ...]] = []
     met = True
     for scenario in scenarios:
         title = scenario.title
-        for row in measure(scenario, rounds):
+        for row in measure(scenario, seconds=seconds, least=least, most=most):
             lines.append((title, *_cells(row)))
             title = ""
             met = met and not row.missed

@@ -111,16 +111,26 @@ def _of_only(pattern: bytes) -> Message:
 
 
 SCENARIOS = [
-    Scenario(title="form of 100 fields, cold", contestants=JOINING, inputs=_cold(100, 10), bars={REFERENCE: 1.2}),
     Scenario(
+        group="Push parsing",
+        title="form of 100 fields, cold",
+        contestants=JOINING,
+        inputs=_cold(100, 10),
+        bars={REFERENCE: 1.2},
+    ),
+    Scenario(
+        group="Push parsing",
         title="form of 100 fields, warm",
         contestants=JOINING,
         inputs=_same(_form("w", 100), 10),
         bars={REFERENCE: 2.0},
     ),
-    Scenario(title="form of 2 fields, cold", contestants=JOINING, inputs=_cold(2, 300)),
-    Scenario(title="form of 2 fields, warm", contestants=JOINING, inputs=_same(_form("w", 2), 300)),
+    Scenario(group="Push parsing", title="form of 2 fields, cold", contestants=JOINING, inputs=_cold(2, 300)),
     Scenario(
+        group="Push parsing", title="form of 2 fields, warm", contestants=JOINING, inputs=_same(_form("w", 2), 300)
+    ),
+    Scenario(
+        group="Push parsing",
         title="3 MB of files",
         contestants=SUMMING,
         exact=JOINING,
@@ -128,7 +138,13 @@ SCENARIOS = [
         bars={REFERENCE: 1.0},
     ),
     *(
-        Scenario(title=f"1 MB of only {what}", contestants=SUMMING, exact=JOINING, inputs=_same(_of_only(pattern), 3))
+        Scenario(
+            group="Push parsing",
+            title=f"1 MB of only {what}",
+            contestants=SUMMING,
+            exact=JOINING,
+            inputs=_same(_of_only(pattern), 3),
+        )
         for what, pattern in (
             ("CR LF", b"\r\n"),
             ("LF", b"\n"),

@@ -279,6 +279,7 @@ def _file_exact() -> dict[str, Callable[[Path], object]]:
 
 SCENARIOS: list[Scenario[Any]] = [
     Scenario(
+        group="Writing",
         title="write 100 fields",
         contestants=FORM,
         exact=FORM_EXACT,
@@ -286,18 +287,21 @@ SCENARIOS: list[Scenario[Any]] = [
         bars={AIOHTTP: 3.0},
     ),
     Scenario(
+        group="Writing",
         title="write 100 fields, new names",
         contestants=FORM,
         exact=FORM_EXACT,
         inputs=lambda serial: [_fields(serial, f"{serial}-{i}-") for i in range(5)],
     ),
     Scenario(
+        group="Writing",
         title="write 100 fields, built only",
         contestants=FORM_BUILT,
         exact=FORM_EXACT,
         inputs=lambda serial: [_fields(serial, "")] * 5,
     ),
     Scenario(
+        group="Writing",
         title="write 1000 JSON parts",
         contestants={name: _sender(_json_parts_own_boundary, library) for name, library in LIBRARIES.items()},
         exact=JSON_EXACT,
@@ -305,12 +309,14 @@ SCENARIOS: list[Scenario[Any]] = [
         bars={AIOHTTP: 1.5},
     ),
     Scenario(
+        group="Writing",
         title="write 1000 JSON parts, built only",
         contestants={name: _renderer(_json_parts_own_boundary, library) for name, library in LIBRARIES.items()},
         exact=JSON_EXACT,
         inputs=lambda serial: [_objects(serial)],
     ),
     Scenario(
+        group="Writing",
         title="write a file of 32 MB",
         contestants={
             OURS: _renderer(_file, aiomultipart),
@@ -323,6 +329,7 @@ SCENARIOS: list[Scenario[Any]] = [
         bars={AIOHTTP: 1.3},
     ),
     Scenario(
+        group="Writing",
         title="write 500 MJPEG frames of 30 KB",
         contestants={name: _sender(_frames, library) for name, library in LIBRARIES.items()},
         exact={name: _renderer(_frames, library, keep=True) for name, library in LIBRARIES.items()},
