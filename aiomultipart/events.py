@@ -75,7 +75,7 @@ END: Final = Mark.END
 # What browsers and clients send for nearly every part of a form. Whatever differs in the least (an escape, a parameter
 # more, another order) is left to the general grammar; a property test holds that the two agree.
 _COMMON_FORM_BLOCK = re.compile(
-    r'Content-Disposition: form-data; name="([^"\\%\x00-\x1f\x7f]*+)"(?:; filename="([^"\\%\x00-\x1f\x7f]*+)")?+'
+    r'\r\nContent-Disposition: form-data; name="([^"\\%\x00-\x1f\x7f]*+)"(?:; filename="([^"\\%\x00-\x1f\x7f]*+)")?+'
     rf"(?:\r\nContent-Type: ((?!multipart/)[{TCHAR}]++/[{TCHAR}]++))?+",
     re.ASCII | re.IGNORECASE,
 ).fullmatch
@@ -258,18 +258,20 @@ class PartBegin:
 _new = object.__new__
 
 
-def read_common_form_block(block: bytes) -> PartBegin | None:
-    """What ``PartBegin(block, form_data=True, ...)`` gives, under any policy and limits that allow two parameters, in
-    less time; None for a block that is not as common.
+def read_common_form_block(head: bytes) -> PartBegin | None:
+    """What ``PartBegin(head[2:], form_data=True, ...)`` gives, under any policy and limits that allow two parameters,
+    but in less time; None for a header block that is not as common.
+
+    :param head: CRLF, and the header block.
     """
     try:
-        match = _COMMON_FORM_BLOCK(block.decode())
+        match = _COMMON_FORM_BLOCK(head.decode())
     except UnicodeDecodeError:
         return None
     if match is None:
         return None
     begin = _new(PartBegin)
-    begin.raw = block
+    begin.raw = head[2:]
     begin.form_data = True
     begin.disposition_type = "form-data"
     begin.name, begin.filename, content_type = match.groups()

@@ -87,7 +87,9 @@ _CONTINUATION = re.compile(r"([^*]++)\*(0|[1-9][0-9]{0,2})(\*?)", re.ASCII).full
 # RFC 2046 section 5.1.1:  bchars; a space may not come last
 BCHARS_NO_SPACE = r"0-9A-Za-z'()+_,\-./:=?"
 _BCHARS = re.compile(rf"[{BCHARS_NO_SPACE} ]*+", re.ASCII).fullmatch
-_PRINTABLE = re.compile(r"[\x20-\x7e]*+", re.ASCII).fullmatch
+USUAL_BOUNDARY_LENGTH = 70
+# What check_boundary() accepts under every policy, where boundaries may be that long
+is_usual_boundary = re.compile(rf"[{BCHARS_NO_SPACE}]{{1,{USUAL_BOUNDARY_LENGTH}}}+", re.ASCII).fullmatch
 
 
 CHARSET_FIELD = "_charset_"
@@ -320,7 +322,7 @@ def check_boundary(boundary: str, *, policy: Policy, limits: Limits, field: str 
             f"{field}: boundary of {len(boundary)} characters, over {most}", limit="max_boundary_length", value=most
         )
     if (
-        not _PRINTABLE(boundary)
+        not (boundary.isascii() and boundary.isprintable())
         or boundary[-1] == " "
         or (policy.rules.boundary_outside_bchars is REJECT and not _BCHARS(boundary))
     ):

@@ -30,8 +30,8 @@ How it works:
   when the next chunk comes. (In image streams that LENIENT reads, a dash can begin one too. What may become a
   delimiter is held back there, ``_held``, and joined to the next chunk.)
 * A chunk without a delimiter is handed on as the object that came in.
-* Parts that lie whole in one chunk go through one loop, :meth:`PushMultipartParser._parts`; every detour (a cut, a long
-  or odd header block, transport padding, a Content-Length that is not met exactly) leaves it for the step of its state.
+* Small parts are split off many at a time, by :meth:`PushMultipartParser._parts`; every detour (a cut, a long or odd
+  header block, transport padding, a Content-Length that is not met exactly) leaves it for the step of its state.
 * What comes out never depends on how the input was cut: each limit has one byte at which it is passed.
 """
 
@@ -46,7 +46,7 @@ from typing import ClassVar, NoReturn, Self, TypedDict
 from .delimiters import CRLF, HEADER, LF, LINE_DONE, LINES, STANDARD_LINE, Dialect, Line, Opening, may_begin, read_line
 from .events import END, PART_END, Defect, Event, PartBegin, read_common_form_block
 from .exceptions import IncompleteBody, LimitExceeded, MultipartError, ParseError, StateError
-from .headers import check_boundary, parse_boundary, parse_media_type
+from .headers import USUAL_BOUNDARY_LENGTH, check_boundary, is_usual_boundary, parse_boundary, parse_media_type
 from .limits import ACCEPT, FORGIVE, REJECT, Limits, Policy, bound
 
 __all__ = ("PushMultipartParser",)
@@ -55,6 +55,13 @@ BLANK = b"\r\n\r\n"
 CLOSE_LINE = b"--\r\n"
 DASH = 0x2D
 
+# How much is split at its delimiters in one go: little, until that has been of use; and never more than stays in a near
+# cache, because it is copied twice.
+_MIN_WINDOW = 1024
+_MAX_WINDOW = 16 * 1024
+# In fewer bytes than some 30 000 CPython looks for a delimiter by a way that is slow where the bytes of the delimiter
+# abound. Where lines are short these are CR and LF, so the dash-boundary is looked for, until it is found.
+_LARGE = 32 * 1024
 # A header block within these bounds may be read by the loop and shared through the cache, when the limits in force
 # are no narrower. Others go line by line.
 _FAST_BYTES = 1024
@@ -87,10 +94,8 @@ class State(enum.IntEnum):
     FAILED = enum.auto()
 
 
-# For the code that sees every chunk: CPython 3.11 is slow to look up State.BODY.
-_BODY = State.BODY
-_COUNTED_BODY = State.COUNTED_BODY
-_CLOSED = State.CLOSED
+# CPython 3.11 is slow to look up State.BODY.
+OPENING, PREAMBLE, DELIMITER_LINE, HEADERS, BODY, COUNTED_BODY, COUNTED_END, SURPLUS, EPILOGUE, CLOSED, FAILED = State
 
 
 class _Where(TypedDict):
@@ -99,14 +104,69 @@ class _Where(TypedDict):
     part_name: str | None
 
 
-class _Usage:
-    """What is counted over the whole message, nested parts included."""
+class _Terms:
+    """What limits, policy and subtype come to, for the code that sees every message and every chunk."""
 
-    __slots__ = ("header_bytes", "parts")
+    __slots__ = (
+        "_limits_within",
+        "cache",
+        "fast",
+        "form_data",
+        "limits",
+        "max_epilogue",
+        "max_part_size",
+        "max_parts",
+        "max_preamble",
+        "max_total_header_bytes",
+        "max_total_size",
+        "policy",
+        "state",
+        "subtype",
+        "usual_boundary",
+    )
 
-    def __init__(self) -> None:
-        self.parts = 0
-        self.header_bytes = 0
+    def __init__(self, limits: Limits, policy: Policy, subtype: str) -> None:
+        self.limits = limits
+        self.policy = policy
+        self.subtype = subtype.lower()
+        self.form_data = self.subtype == "form-data"
+        self.max_total_size = bound(limits.max_total_size)
+        self.max_part_size = bound(limits.max_part_size)
+        self.max_parts = bound(limits.max_parts)
+        self.max_preamble = bound(limits.max_preamble)
+        self.max_epilogue = bound(limits.max_epilogue)
+        if self.form_data and policy.rules.text_around_form_data is REJECT:
+            self.max_preamble = self.max_epilogue = -1
+        self.max_total_header_bytes = bound(limits.max_total_header_bytes)
+        self.fast = (
+            bound(limits.max_header_line) >= _FAST_BYTES
+            and bound(limits.max_header_bytes) >= _FAST_BYTES
+            and bound(limits.max_headers) >= _FAST_LINES
+            and bound(limits.max_parameters) >= _FAST_PARAMETERS
+        )
+        self.usual_boundary = bound(limits.max_boundary_length) >= USUAL_BOUNDARY_LENGTH
+        # By what stands before the blank line: CRLF and the header block, or nothing.
+        self.cache = _CACHES[policy, self.form_data] if self.fast else {}
+        self.state = OPENING if policy.rules.line_feed_only is FORGIVE else PREAMBLE
+        self._limits_within: Limits | None = None
+
+    def limits_within(self) -> Limits:
+        """Of the parsers for nested messages, which do not count bytes; the outermost one does."""
+        if self._limits_within is None:
+            self._limits_within = self.limits.replace(max_total_size=None)
+        return self._limits_within
+
+
+# By the ids of limits and policy, which are quick to hash; the terms keep both alive, so that no others get their ids.
+_TERMS: dict[tuple[int, int, str], _Terms] = {}
+_TERMS_SIZE = 64
+
+
+def _work_out(limits: Limits, policy: Policy, subtype: str) -> _Terms:
+    if len(_TERMS) >= _TERMS_SIZE:
+        _TERMS.clear()
+    terms = _TERMS[id(limits), id(policy), subtype] = _Terms(limits, policy, subtype)
+    return terms
 
 
 class PushMultipartParser:
@@ -132,14 +192,12 @@ class PushMultipartParser:
         "_before",
         "_block",
         "_body_end",
-        "_cache",
         "_callbacks",
+        "_dash_boundary",
         "_delimiter",
         "_depth",
         "_error",
-        "_fast",
         "_fields",
-        "_form_data",
         "_found_at",
         "_held",
         "_images",
@@ -150,23 +208,23 @@ class PushMultipartParser:
         "_line_start",
         "_line_table",
         "_matched",
-        "_max_part_size",
-        "_max_parts",
-        "_max_total_header_bytes",
-        "_max_total_size",
         "_name",
         "_newline",
         "_offset",
         "_opener",
         "_opening",
+        "_plain",
         "_rejoined",
         "_remaining",
         "_searched",
         "_shared",
         "_size",
         "_state",
+        "_step_to",
         "_tail",
+        "_terms",
         "_usage",
+        "_window",
         "boundary",
         "defects",
         "limits",
@@ -175,6 +233,21 @@ class PushMultipartParser:
         "starts",
         "subtype",
     )
+
+    # Set where a state begins that needs them, because most messages never get there:
+    # OPENING
+    _opener: Opening
+    # COUNTED_END, SURPLUS: where the body ended
+    _body_end: int
+    # DELIMITER_LINE: where it begins, the state before, and how far the line is read
+    _found_at: int
+    _before: State
+    _line: int
+    # HEADERS: the block so far, where its last line begins, how far it was searched, its fields
+    _block: bytearray
+    _line_start: int
+    _searched: int
+    _fields: int
 
     def __init__(
         self,
@@ -189,70 +262,55 @@ class PushMultipartParser:
             limits = _DEFAULT_LIMITS
         if isinstance(boundary, bytes):
             boundary = boundary.decode("latin-1")
-        check_boundary(boundary, policy=policy, limits=limits)
+        terms = _TERMS.get((id(limits), id(policy), subtype)) or _work_out(limits, policy, subtype)
+        if not (terms.usual_boundary and is_usual_boundary(boundary)):
+            check_boundary(boundary, policy=policy, limits=limits)
+        if callbacks is not None and not callbacks.keys() <= _CALLBACKS:
+            raise ValueError(f"unknown callbacks: {', '.join(sorted(callbacks.keys() - _CALLBACKS))}")
+        self.boundary = boundary
+        self.subtype = terms.subtype
+        self.limits = limits
+        self.policy = policy
         self.part: PartBegin | None = None
         self.starts: deque[int] | None = None
         self.defects: list[Defect] = []
         self._callbacks = callbacks
-        if callbacks is not None and not callbacks.keys() <= _CALLBACKS:
-            raise ValueError(f"unknown callbacks: {', '.join(sorted(callbacks.keys() - _CALLBACKS))}")
-        self.boundary = boundary
-        self.subtype = subtype.lower()
-        self.limits = limits
-        self.policy = policy
-        self._form_data = form_data = self.subtype == "form-data"
+        self._terms = terms
         self._depth = 1
-        self._usage = _Usage()
-        self._delimiter = delimiter = b"\r\n--" + boundary.encode("ascii")
-        self._opening = delimiter[2:] + CRLF
-        self._tail = 1 - len(delimiter)  # from where a delimiter may be cut off by the end of a chunk
+        self._usage = [0, 0]  # parts and header bytes of the whole message; its nested parsers count here too
+        self._dash_boundary = dash_boundary = b"--" + boundary.encode("ascii")
+        self._delimiter = CRLF + dash_boundary
+        self._opening = dash_boundary + CRLF  # most messages begin with it
+        self._tail = 1 - len(self._opening)  # from where a delimiter may be cut off by the end of a chunk
         self._newline = CRLF
         self._initial = b"\r"  # what begins a delimiter, if only one byte does
         self._line_table = STANDARD_LINE
-
-        self._max_total_size = bound(limits.max_total_size)
-        self._max_part_size = bound(limits.max_part_size)
-        self._max_parts = bound(limits.max_parts)
-        self._max_total_header_bytes = bound(limits.max_total_header_bytes)
-        self._fast = (
-            bound(limits.max_header_line) >= _FAST_BYTES
-            and bound(limits.max_header_bytes) >= _FAST_BYTES
-            and bound(limits.max_headers) >= _FAST_LINES
-            and bound(limits.max_parameters) >= _FAST_PARAMETERS
-        )
-        self._cache = _CACHES[policy, form_data] if self._fast else {}
-
-        self._state = State.PREAMBLE
+        self._state = state = terms.state
         self._images = False
-        if policy.rules.line_feed_only is FORGIVE:
-            self._state = State.OPENING
+        self._plain = callbacks is None
+        if state is OPENING:
             # In an image stream delimiters are looked for with and without their line ends.
-            self._images = policy.rules.loose_image_stream is FORGIVE and self.subtype == "x-mixed-replace"
-            self._opener = Opening(delimiter[4:], images=self._images)
+            self._images = policy.rules.loose_image_stream is FORGIVE and terms.subtype == "x-mixed-replace"
+            self._plain = self._plain and not self._images
+            self._opener = Opening(dash_boundary[2:], images=self._images)
         self._error: MultipartError | None = None
         self._offset = 0  # of the chunk in hand
+        # How much is split at its delimiters in one go, and up to which offset parts are read step by step instead
+        self._window = _MIN_WINDOW
+        self._step_to = 0
         self._index = -1  # of the part in hand
         self._name: str | None = None  # its name, for errors
         # Preamble, body or epilogue so far
         self._size = 0
         # Bytes of the delimiter seen at the end of the chunks so far, and how many of them belong to what was before
         self._matched = self._shared = 2
+        # After these: what was read of a delimiter line, beyond the boundary
+        self._line_bytes: bytes | bytearray = b""
+        # COUNTED_BODY: bytes still to come
+        self._remaining = 0
         # In an image stream: what was held back of the chunks so far, and how much of it stands in front of this one
         self._held = b""
         self._rejoined = 0
-        # COUNTED_BODY: bytes still to come; COUNTED_END, SURPLUS: where the body ended
-        self._remaining = 0
-        self._body_end = 0
-        # DELIMITER_LINE: where it begins, the state before, how far the line is read, and its bytes after the boundary
-        self._found_at = 0
-        self._before = State.PREAMBLE
-        self._line: int = Line.BOUNDARY
-        self._line_bytes = bytearray()
-        # HEADERS: the block so far, where its last line begins, how far it was searched, its fields
-        self._block = bytearray()
-        self._line_start = 0
-        self._searched = 0
-        self._fields = 0
 
     @classmethod
     def from_content_type(
@@ -299,8 +357,7 @@ class PushMultipartParser:
         parser = PushMultipartParser(
             part.boundary,
             subtype=part.media_type.subtype,
-            # The outermost parser counts every byte.
-            limits=self.limits.replace(max_total_size=None),
+            limits=self._terms.limits_within(),
             policy=self.policy,
         )
         parser._depth = self._depth + 1
@@ -316,12 +373,12 @@ class PushMultipartParser:
     @property
     def ended(self) -> bool:
         """Whether the close-delimiter has been read."""
-        return self._state in (State.EPILOGUE, State.CLOSED)
+        return self._state in (EPILOGUE, CLOSED)
 
     @property
     def closed(self) -> bool:
         """Whether :meth:`close` has been called and found the message complete."""
-        return self._state is State.CLOSED
+        return self._state is CLOSED
 
     def feed(self, data: bytes | bytearray | memoryview) -> Iterable[Event]:
         """Take the next bytes of the body.
@@ -336,31 +393,58 @@ class PushMultipartParser:
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError(f"data must be bytes, a bytearray or a memoryview, not {type(data)!r}")
             data = bytes(data)
-        if self._state is _BODY and self._matched == 0 and self._callbacks is None and data and self._initial:
-            # Most chunks of a file are body and nothing else. What _search() would do with them, in one piece.
-            size = len(data)
+        state = self._state
+        size = len(data)
+        if (state is BODY or state is PREAMBLE) and size and self._plain:
+            # Most chunks of a file are body and nothing else. What the steps would do with them, in one piece.
+            matched, delimiter, terms = self._matched, self._delimiter, self._terms
+            held = b""  # that was not the beginning of a delimiter
+            if matched:
+                held = delimiter[self._shared : matched]
+                size += len(held)
             if (
-                size <= self._max_part_size - self._size
-                and size <= self._max_total_size - self._offset
-                and data.find(self._delimiter) < 0
+                self._size + size <= (terms.max_part_size if state is BODY else terms.max_preamble)
+                and self._offset + size <= terms.max_total_size
+                and not (matched and delimiter.startswith(data[: len(delimiter) - matched], matched))
+                and (
+                    data.find(self._dash_boundary) < 0
+                    if size < _LARGE
+                    # Where there is no CR, that is soon found out.
+                    else data.find(self._initial) < 0 or data.find(delimiter) < 0
+                )
             ):
-                self._offset += size
-                hold = data.rfind(self._initial, self._tail)
-                if hold >= 0 and self._delimiter.startswith(data[hold:]):
-                    self._matched, self._shared = size - hold, 0
-                    data, size = data[:hold], hold
+                self._offset += len(data)
                 self._size += size
-                return (data,) if size else ()
-        if self._state >= _CLOSED:
+                cut = data.rfind(self._initial, self._tail)
+                if cut >= 0 and delimiter.startswith(data[cut:]):
+                    self._shared = 0
+                    self._matched = matched = len(data) - cut
+                    self._size -= matched
+                    data = data[:cut]
+                elif matched:
+                    self._matched = self._shared = 0
+                if state is PREAMBLE:
+                    return ()
+                if held:
+                    return (held, data) if data else (held,)
+                return (data,) if data else ()
+        elif state is EPILOGUE:
+            terms = self._terms
+            if self._size + size <= terms.max_epilogue and self._offset + size <= terms.max_total_size:
+                self._offset += size
+                self._size += size
+                return ()
+        elif state >= CLOSED:
             self._refuse()
         events: list[Event] = []
-        room = self._max_total_size - self._offset
+        emit = events.append
+        room = self._terms.max_total_size - self._offset
         try:
             if len(data) > room:
-                self._run(data[:room], events.append)
+                self._run(data[:room], emit)
                 self._offset += room
                 self._exceed("max_total_size", "message", 0)
-            self._run(data, events.append)
+            self._run(data, emit)
         except MultipartError as exc:
             return self._fail(exc, events)
         self._offset += len(data)
@@ -376,42 +460,42 @@ class PushMultipartParser:
 
         A second call does nothing.
         """
-        if self._state is State.CLOSED:
+        if self._state is CLOSED:
             return ()
-        if self._state is State.FAILED:
+        if self._state is FAILED:
             self._refuse()
         events: list[Event] = []
         try:
-            if self._state is not State.EPILOGUE:
+            if self._state is not EPILOGUE:
                 self._close(events.append)
         except MultipartError as exc:
             return self._fail(exc, events)
-        self._state = State.CLOSED
+        self._state = CLOSED
         return events if self._callbacks is None else self._dispatch(events)
 
     def _close(self, emit: Callable[[Event], object]) -> None:
-        if self._state is State.DELIMITER_LINE and self._line == Line.CLOSE:
-            if self._before is State.COUNTED_BODY and not self._ends_leniently():
+        if self._state is DELIMITER_LINE and self._line == Line.CLOSE:
+            if self._before is COUNTED_BODY and not self._ends_leniently():
                 self._too_early(0)
             self._delimited(emit)
             emit(END)
-        elif self._state is State.HEADERS and self._adjacent(bytes(self._block)) is Line.IS_CLOSE_DELIMITER:
+        elif self._state is HEADERS and self._adjacent(bytes(self._block)) is Line.IS_CLOSE_DELIMITER:
             emit(END)
         elif self.policy.rules.missing_close_delimiter is FORGIVE:
             self._close_leniently(emit)
         else:
             what = {
-                State.PREAMBLE: "before the first delimiter",
-                State.HEADERS: "in the headers of a part",
-                State.BODY: "in the body of a part",
-                State.COUNTED_BODY: "in the body of a part",
+                PREAMBLE: "before the first delimiter",
+                HEADERS: "in the headers of a part",
+                BODY: "in the body of a part",
+                COUNTED_BODY: "in the body of a part",
             }.get(self._state, "in a delimiter")
             raise IncompleteBody(f"input ended {what}, without a close-delimiter", **self._where(0))
 
     def _close_leniently(self, emit: Callable[[Event], object]) -> None:
         """What there is at the end of the input is all there is."""
         state = self._state
-        if state is State.OPENING:
+        if state is OPENING:
             dialect = self._opener.end()
             self._check_opening()
             if dialect is not None:
@@ -419,13 +503,13 @@ class PushMultipartParser:
                     self._forgive(kind, 0, None)
                 emit(END)
                 return
-        elif state is State.HEADERS:
+        elif state is HEADERS:
             if self._block and self._adjacent(bytes(self._block)) is None:
                 self._forgive("headers-cut-short", 0, self._index + 1)
-        elif state is State.DELIMITER_LINE:
+        elif state is DELIMITER_LINE:
             # Its boundary is complete.
             self._delimited(emit)
-        elif state is State.SURPLUS:
+        elif state is SURPLUS:
             held = len(self._held) or self._matched
             surplus = self._offset - held - self._body_end
             if surplus > 0:
@@ -457,7 +541,7 @@ class PushMultipartParser:
             self.defects.append(defect)
 
     def _fail(self, exc: MultipartError, events: list[Event]) -> Iterable[Event]:
-        self._state = State.FAILED
+        self._state = FAILED
         self._error = exc
         if self._callbacks is not None:
             self._dispatch(events)
@@ -468,7 +552,7 @@ class PushMultipartParser:
     def _refuse(self) -> NoReturn:
         if self._error is not None:
             raise self._error.fresh()
-        raise StateError("the parser is closed" if self._state is State.CLOSED else "a callback has raised")
+        raise StateError("the parser is closed" if self._state is CLOSED else "a callback has raised")
 
     def _dispatch(self, events: list[Event]) -> tuple[Event, ...]:
         try:
@@ -485,7 +569,7 @@ class PushMultipartParser:
                     self._call("on_end")
         except BaseException:
             # The events after it are lost, so nothing that came later would make sense.
-            self._state = State.FAILED
+            self._state = FAILED
             raise
         return ()
 
@@ -496,7 +580,7 @@ class PushMultipartParser:
 
     def _where(self, position: int) -> _Where:
         """Keywords for an error at ``position`` of the chunk in hand."""
-        state = self._before if self._state is State.DELIMITER_LINE else self._state
+        state = self._before if self._state is DELIMITER_LINE else self._state
         if state in _IN_PART:
             return {"offset": self._offset + position, "part_index": self._index, "part_name": self._name}
         return {"offset": self._offset + position, "part_index": None, "part_name": None}
@@ -520,6 +604,11 @@ class PushMultipartParser:
             self._rejoined = len(held)
             self._offset -= len(held)
         position, end = 0, len(data)
+        if self._offset == 0 and self._state is PREAMBLE:
+            size = len(self._opening)
+            if end > size and data.startswith(self._opening):
+                self._matched = self._shared = 0
+                position = self._parts(data, size - len(CRLF), emit)
         while position < end:
             position = self._steps[self._state](self, data, position, emit)
         if held:
@@ -545,6 +634,7 @@ class PushMultipartParser:
             self._forgive(kind, position, None)
         self._newline = dialect.newline
         self._initial = b"" if self._images else dialect.newline[:1]
+        self._dash_boundary = dialect.dash_boundary
         self._delimiter = dialect.newline + dialect.dash_boundary
         self._tail = 1 - len(self._delimiter)
         self._line_table = LINES[dialect.newline, self._images]
@@ -564,27 +654,24 @@ class PushMultipartParser:
             return self._search_images(data, position, emit)
         state = self._state
         stop = len(data)
-        if state is _COUNTED_BODY:
+        if state is COUNTED_BODY:
             stop = min(stop, position + self._remaining)
         if self._matched:
-            if self._offset == position == 0 and stop > len(self._opening) and data.startswith(self._opening):
-                self._matched = self._shared = 0
-                return self._parts(data, len(self._opening) - 2, emit)
             position = self._resume(data, position, stop, emit)
             if self._state is not state or position == stop:
-                return self._counted(position, emit) if state is State.COUNTED_BODY else position
+                return self._counted(position, emit) if state is COUNTED_BODY else position
         delimiter = self._delimiter
         found = data.find(delimiter, position, stop)
         if found < 0:
             return self._pass_on(data, position, stop, emit)
         self._deliver(data, position, found, emit)
         after = found + len(delimiter)
-        if self._line_table is STANDARD_LINE and state is not State.COUNTED_BODY and data.startswith(CRLF, after):
+        if self._line_table is STANDARD_LINE and state is not COUNTED_BODY and data.startswith(CRLF, after):
             self._found_at = self._offset + found
             self._delimited(emit)
             return self._parts(data, after, emit)
         self._begin_line(found)
-        if state is State.COUNTED_BODY:
+        if state is COUNTED_BODY:
             self._remaining -= after - position
             return self._counted(after, emit)
         return after
@@ -594,7 +681,7 @@ class PushMultipartParser:
         rest = self._delimiter[self._matched :]
         piece = data[position : min(stop, position + len(rest))]
         if rest.startswith(piece):
-            if self._state is State.COUNTED_BODY:
+            if self._state is COUNTED_BODY:
                 self._remaining -= len(piece)
             self._matched += len(piece)
             if len(piece) == len(rest):
@@ -607,7 +694,7 @@ class PushMultipartParser:
         """What looked like a delimiter, up to ``position`` of the chunk in hand, was none."""
         held = self._delimiter[self._shared : self._matched] + self._line_bytes
         self._matched = self._shared = 0
-        self._line_bytes.clear()
+        self._line_bytes = b""
         before = position - len(held)
         self._offset += before
         self._deliver(held, 0, len(held), emit)
@@ -616,14 +703,14 @@ class PushMultipartParser:
     def _pass_on(self, data: bytes, position: int, stop: int, emit: Callable[[Event], object]) -> int:
         """No delimiter in data[position:stop]: deliver it, but for a beginning of one at its end."""
         end = stop
-        reached = self._state is _COUNTED_BODY and stop - position >= self._remaining
+        reached = self._state is COUNTED_BODY and stop - position >= self._remaining
         if not reached or self._ends_leniently():
             hold = data.rfind(self._initial, max(position, stop - len(self._delimiter) + 1), stop)
             if hold >= 0 and self._delimiter.startswith(data[hold:stop]):
                 end = hold
         self._deliver(data, position, end, emit)
         self._matched, self._shared = stop - end, 0
-        if self._state is _COUNTED_BODY:
+        if self._state is COUNTED_BODY:
             self._remaining -= stop - position
             return self._counted(stop, emit)
         return stop
@@ -652,7 +739,7 @@ class PushMultipartParser:
                     hold = candidate.start()
                     break
             begin = hold
-        if self._state is State.COUNTED_BODY:
+        if self._state is COUNTED_BODY:
             end = position + self._remaining
             if stop >= end and (found < 0 or after > end):
                 self._deliver(data, position, end, emit)
@@ -661,7 +748,7 @@ class PushMultipartParser:
                 position = end
             else:
                 self._remaining -= (hold if found < 0 else after) - position
-        if self._state is State.SURPLUS:
+        if self._state is SURPLUS:
             position = max(position, self._body_end - self._offset)  # what was held back may have been of the body
         self._deliver(data, position, max(position, begin), emit)
         if found < 0:
@@ -676,20 +763,20 @@ class PushMultipartParser:
         if start == end:
             return
         size = self._size + end - start
-        if self._state is State.PREAMBLE:
+        if self._state is PREAMBLE:
             self._skip("preamble", self.limits.max_preamble, end - start, start)
             return
-        if size > self._max_part_size:
-            end = start + self._max_part_size - self._size
-            if start < end and self._state is not State.SURPLUS:
+        if size > self._terms.max_part_size:
+            end = start + self._terms.max_part_size - self._size
+            if start < end and self._state is not SURPLUS:
                 emit(data[start:end])
             self._exceed("max_part_size", "body", end)
         self._size = size
-        if self._state is not State.SURPLUS:
+        if self._state is not SURPLUS:
             emit(data[start:end])
 
     def _skip(self, what: str, most: int | None, size: int, position: int) -> None:
-        if self._form_data and self.policy.rules.text_around_form_data is REJECT:
+        if self._terms.form_data and self.policy.rules.text_around_form_data is REJECT:
             raise ParseError(f"{what} in form-data (RFC 7578)", **self._where(position))
         if most is not None and self._size + size > most:
             self._exceed(f"max_{what}", what, position + most - self._size)
@@ -697,13 +784,13 @@ class PushMultipartParser:
 
     def _delimited(self, emit: Callable[[Event], object]) -> None:
         """A delimiter line is complete: the part before it ends."""
-        before = self._before if self._state is State.DELIMITER_LINE else self._state
-        if before is State.BODY or (before is State.COUNTED_END and not self._ends_at_length()):
+        before = self._before if self._state is DELIMITER_LINE else self._state
+        if before is BODY or (before is COUNTED_END and not self._ends_at_length()):
             emit(PART_END)
-        elif before is State.COUNTED_BODY:
+        elif before is COUNTED_BODY:
             emit(PART_END)
             self._forgive("content-length-too-large", self._found_at - self._offset, self._index)
-        elif before is State.SURPLUS:
+        elif before is SURPLUS:
             self._end_surplus()
         if self._images and self._shared and self._size:
             self._forgive("no-line-end-before-delimiter", self._found_at - self._offset, self._index)
@@ -728,22 +815,21 @@ class PushMultipartParser:
     def _counted(self, position: int, emit: Callable[[Event], object]) -> int:
         """After each move in a counted body: end it when all its bytes are here, whatever they looked like."""
         if self._remaining == 0 and (
-            self._state is State.COUNTED_BODY
-            or (self._state is State.DELIMITER_LINE and self._before is State.COUNTED_BODY)
+            self._state is COUNTED_BODY or (self._state is DELIMITER_LINE and self._before is COUNTED_BODY)
         ):
             # A close-delimiter that the body ends with is left to it: the CRLF after it may be of another delimiter.
-            in_line = self._state is State.DELIMITER_LINE and self._line != Line.CLOSE
-            matched = self._matched if in_line or self._state is State.COUNTED_BODY else 0
-            self._state = State.COUNTED_BODY
+            in_line = self._state is DELIMITER_LINE and self._line != Line.CLOSE
+            matched = self._matched if in_line or self._state is COUNTED_BODY else 0
+            self._state = COUNTED_BODY
             self._release(position, emit)
             self._body_end = self._offset + position
             if self._ends_leniently():
                 # What is of the body may yet turn out to be of a delimiter too.
                 self._matched = self._shared = matched
-                self._before = State.SURPLUS
-                self._state = State.DELIMITER_LINE if in_line else State.SURPLUS
+                self._before = SURPLUS
+                self._state = DELIMITER_LINE if in_line else SURPLUS
             else:
-                self._state = State.COUNTED_END
+                self._state = COUNTED_END
             if self._ends_at_length():
                 emit(PART_END)
         return position
@@ -773,12 +859,13 @@ class PushMultipartParser:
         """A delimiter has been found that begins at ``position``; the rest of its line says whether it is one."""
         self._found_at = self._offset + position
         self._before = self._state
-        self._state = State.DELIMITER_LINE
+        self._state = DELIMITER_LINE
         self._matched = len(self._delimiter)
         self._line = Line.BOUNDARY
+        self._line_bytes = bytearray()
 
     def _delimiter_line(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
-        counted = self._before is State.COUNTED_BODY
+        counted = self._before is COUNTED_BODY
         stop = len(data)
         if counted:
             stop = min(stop, position + self._remaining)
@@ -802,7 +889,7 @@ class PushMultipartParser:
             return self._counted(end, emit)
         if counted and not self._ends_leniently():
             self._too_early(end)
-        self._line_bytes.clear()
+        self._line_bytes = b""
         self._delimited(emit)
         if line == Line.IS_CLOSE_DELIMITER:
             self._end(emit)
@@ -814,19 +901,19 @@ class PushMultipartParser:
         return end
 
     def _not_a_delimiter(self, data: bytes, position: int, end: int, emit: Callable[[Event], object]) -> int:
-        if self._before is State.COUNTED_END:
+        if self._before is COUNTED_END:
             self._overrun()
         self._line_bytes += data[position:end]
-        if self._before is State.PREAMBLE and data[end] == LF[0] and self._line_bytes != b"-":
+        if self._before is PREAMBLE and data[end] == LF[0] and self._line_bytes != b"-":
             raise ParseError("the first delimiter line ends in LF alone", **self._where(end))
-        if self._before is State.COUNTED_BODY:
+        if self._before is COUNTED_BODY:
             self._remaining -= end - position
         self._state = self._before
         self._release(end, emit)
         return end
 
     def _end(self, emit: Callable[[Event], object]) -> None:
-        self._state = State.EPILOGUE
+        self._state = EPILOGUE
         self._size = 0
         emit(END)
 
@@ -837,8 +924,8 @@ class PushMultipartParser:
     # HEADERS
 
     def _begin_headers(self) -> None:
-        self._state = State.HEADERS
-        self._block.clear()
+        self._state = HEADERS
+        self._block = bytearray()
         self._line_start = self._searched = self._fields = 0
 
     def _headers(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
@@ -890,26 +977,26 @@ class PushMultipartParser:
             self._exceed_in_headers(limit, origin + min(line_end, block_end), self._index + 1)
 
     def _begin_part(self, block: bytes, position: int, body: int, emit: Callable[[Event], object]) -> None:
-        begin = self._cache.get(block)
-        if begin is None:
-            begin = self._read_block(block, self._index + 1, position)
+        head = CRLF + block if block else b""
+        begin = self._terms.cache.get(head) or self._read_block(head, self._index + 1, position)
         self._index += 1
         self._name = begin.name
         usage = self._usage
-        usage.parts += 1
-        usage.header_bytes += len(block)
-        if usage.parts > self._max_parts:
+        usage[0] += 1
+        usage[1] += len(block)
+        if usage[0] > self._terms.max_parts:
             self._exceed_in_headers("max_parts", position, self._index, begin.name)
-        if usage.header_bytes > self._max_total_header_bytes:
+        if usage[1] > self._terms.max_total_header_bytes:
             self._exceed_in_headers("max_total_header_bytes", position, self._index, begin.name)
         if self.starts is not None:
             self.starts.append(self._offset + position)
         emit(begin)
         self._begin_body(begin, body, emit)
 
-    def _read_block(self, block: bytes, index: int, position: int) -> PartBegin:
+    def _read_block(self, head: bytes, index: int, position: int) -> PartBegin:
+        block = head[2:]
         try:
-            begin = PartBegin(block, form_data=self._form_data, policy=self.policy, limits=self.limits)
+            begin = PartBegin(block, form_data=self._terms.form_data, policy=self.policy, limits=self.limits)
         except MultipartError as exc:
             exc.offset = self._offset + position
             exc.part_index = index
@@ -919,13 +1006,13 @@ class PushMultipartParser:
         if (
             not begin.defects
             and begin.boundary is None  # whose length may be within other limits, and not within these
-            and len(block) <= _FAST_BYTES
-            and block.count(CRLF) < _FAST_LINES
+            and _is_short(head)
             and block.count(b";") <= _FAST_PARAMETERS
         ):
-            if len(self._cache) >= _CACHE_SIZE:
-                self._cache.clear()
-            self._cache[block] = begin
+            cache = self._terms.cache
+            if len(cache) >= _CACHE_SIZE:
+                cache.clear()
+            cache[head] = begin
         return begin
 
     def _begin_body(self, begin: PartBegin, position: int, emit: Callable[[Event], object]) -> None:
@@ -933,107 +1020,163 @@ class PushMultipartParser:
         # The line end of the blank line may be that of the delimiter too.
         self._matched = self._shared = 0 if self._images else len(self._newline)
         if begin.content_length is None:
-            self._state = State.BODY
+            self._state = BODY
         else:
-            self._state = State.COUNTED_BODY
+            self._state = COUNTED_BODY
             self._remaining = begin.content_length
             self._counted(position, emit)
 
     def _adjacent(self, line: bytes) -> Line | None:
         """Whether a line where a header block should begin is a delimiter line, and which."""
-        dash_boundary = self._delimiter[len(self._newline) :]
+        dash_boundary = self._dash_boundary
         if not line.startswith(dash_boundary):
             return None
         return read_line(line[len(dash_boundary) :], images=self._images)
 
-    # The loop over whole parts
+    # The loop over small parts
 
     def _parts(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
         """Read the parts that lie whole in ``data``, from the CRLF at ``position`` that ends a delimiter line.
 
+        A window of the data is split at its delimiters in one go. Each piece then is the end of a delimiter line, a
+        header block, a blank line and a body. One look into the cache, for all that stands before the blank line, says
+        that the delimiter line and the headers are good; and with that, that the part before has ended.
+
         :return: how far it got, with the state set for what comes there.
         """
+        terms, usage, starts = self._terms, self._usage, self.starts
         delimiter, size = self._delimiter, len(self._delimiter)
-        find, followed_by, length = data.find, data.startswith, len(data)
-        cache, usage, form_data, starts = self._cache, self._usage, self._form_data, self.starts
+        cache = terms.cache
         cached = cache.get
-        room = self._max_parts - usage.parts
-        header_room = self._max_total_header_bytes - usage.header_bytes
-        fast = self._fast and length <= self._max_part_size
-        index = first = self._index
-        header_bytes = 0
-        begin: PartBegin | None
-        self._state = State.HEADERS
-        try:
-            while True:
-                start = position + 2
-                blank = find(BLANK, position, start + _FAST_BYTES + 4) if fast else -1
-                # A dash may begin an adjacent delimiter.
-                if blank < 0 or data[start] == DASH:
-                    begin = None
-                    break
-                block = data[start:blank]
-                begin = cached(block)
-                if begin is None:
-                    begin = read_common_form_block(block) if form_data else None
-                    if begin is not None:
-                        if len(cache) >= _CACHE_SIZE:
-                            cache.clear()
-                        cache[block] = begin
-                    elif block.count(CRLF) >= _FAST_LINES:
+        # The part before position: it has ended if the delimiter between them is one.
+        begin: PartBegin | None = None
+        body = b""
+        split = terms.fast and self._offset + position >= self._step_to
+        while split:
+            window = data[position : position + self._window]
+            pieces = window.split(delimiter)
+            rest = pieces.pop()
+            first = index = self._index
+            header_bytes = 0
+            room, header_room = terms.max_parts - usage[0], terms.max_total_header_bytes - usage[1]
+            length = len(window)
+            stop = position + length
+            careful = starts is not None or len(pieces) > room or length > header_room or length > terms.max_part_size
+            try:
+                for piece in pieces:
+                    head, blank, text = piece.partition(BLANK)
+                    following = cached(head)
+                    if following is None and terms.form_data and len(head) <= _FAST_BYTES:
+                        following = read_common_form_block(head)
+                        if following is not None:
+                            if len(cache) >= _CACHE_SIZE:
+                                cache.clear()
+                            cache[head] = following
+                    if not blank or (following is None and not _is_short(head)):
+                        split = False
                         break
-                    else:
-                        begin = self._read_block(block, index + 1, start)
-                index += 1
-                header_bytes += len(block)
-                if index - first > room or header_bytes > header_room:
-                    limit = "max_parts" if index - first > room else "max_total_header_bytes"
-                    self._exceed_in_headers(limit, start, index, begin.name)
-                if starts is not None:
-                    starts.append(self._offset + start)
-                emit(begin)
-                body = blank + 4
-                found = find(delimiter, blank + 2)
-                after = found + size
-                if found < 0 or (begin.content_length is not None and begin.content_length != found - body):
-                    break
-                more = followed_by(CRLF, after)
-                if not more and not followed_by(CLOSE_LINE, after):
-                    break
-                if found > body:
-                    emit(data[body:found])
+                    if begin is not None:
+                        emit(PART_END)
+                    begin = following or self._read_block(head, index + 1, position + 2)
+                    body = text
+                    index += 1
+                    header_bytes += len(begin.raw)
+                    if careful:
+                        if index - first > room or header_bytes > header_room:
+                            limit = "max_parts" if index - first > room else "max_total_header_bytes"
+                            self._exceed_in_headers(limit, position + 2, index, begin.name)
+                        if starts is not None:
+                            starts.append(self._offset + position + 2)
+                    emit(begin)
+                    counted = begin.content_length
+                    if (counted is not None and counted != len(body)) or (careful and len(body) > terms.max_part_size):
+                        self._go_by_steps(stop, length)
+                        self._name = begin.name
+                        position += len(head) + len(BLANK)
+                        self._begin_body(begin, position, emit)
+                        return position
+                    if body:
+                        emit(body)
+                    position += len(piece) + size
+            finally:
+                self._index = index
+                usage[0] += index - first
+                usage[1] += header_bytes
+            self._window = min(2 * self._window, _MAX_WINDOW) if pieces else _MIN_WINDOW
+            if not split:
+                self._go_by_steps(stop, length)
+            elif rest.startswith(CLOSE_LINE):
                 emit(PART_END)
-                if not more:
-                    self._end(emit)
-                    return after + len(CLOSE_LINE)
-                position = after
-        finally:
-            usage.parts += index - first
-            usage.header_bytes += header_bytes
-            self._index = index
-        if begin is None:
-            self._begin_headers()
-            return start
+                self._end(emit)
+                return position + len(CLOSE_LINE)
+            elif pieces and stop < len(data) and len(rest) <= _FAST_BYTES:
+                continue
+            elif stop < len(data) or len(rest) > _FAST_BYTES:
+                blank_line = data.find(BLANK, position, position + _FAST_BYTES + len(BLANK))
+                head = data[position : max(position, blank_line)]
+                if blank_line >= 0 and _is_short(head):
+                    if begin is not None:
+                        emit(PART_END)
+                    return self._begin_long(head, data, position, stop, emit)
+                self._go_by_steps(stop, length)
+            split = False
+        if begin is not None:
+            if not data.startswith(CRLF, position):
+                return self._reopen(begin, len(body), position - size, emit)
+            emit(PART_END)
+        self._begin_headers()
+        return position + len(CRLF)
+
+    def _go_by_steps(self, stop: int, length: int) -> None:
+        """A window had an odd part: what follows may be no better, and then to split it would be a search in vain."""
+        self._step_to = self._offset + stop + 4 * length
+        self._window = _MIN_WINDOW
+
+    def _begin_long(self, head: bytes, data: bytes, position: int, stop: int, emit: Callable[[Event], object]) -> int:
+        """Begin the part whose ``head`` is at ``position``, and which does not end before ``stop``."""
+        delimiter, body = self._delimiter, position + len(head) + len(BLANK)
+        self._begin_part(head[2:], position + len(CRLF), body, emit)
+        if self._state is not BODY or stop - body < len(delimiter):
+            return body
+        found = data.find(delimiter, stop - len(delimiter) + 1) if stop < len(data) else -1
+        if found < 0:
+            return self._pass_on(data, body, len(data), emit)
+        self._matched = self._shared = 0
+        self._deliver(data, body, found, emit)
+        return found
+
+    def _reopen(self, begin: PartBegin, size: int, position: int, emit: Callable[[Event], object]) -> int:
+        """The delimiter at ``position``, after ``size`` bytes of body, is incomplete, padded, or none."""
         self._name = begin.name
-        self._begin_body(begin, body, emit)
-        if found < 0 and self._state is State.BODY and length - body >= size:
-            return self._pass_on(data, body, length, emit)
-        return body
+        self._size = size
+        self._matched = self._shared = 0
+        if begin.content_length is None:
+            self._state = BODY
+        else:
+            self._state = COUNTED_BODY
+            self._remaining = 0
+            self._counted(position, emit)
+        return position
 
     _steps: ClassVar[dict[State, Callable[[PushMultipartParser, bytes, int, Callable[[Event], object]], int]]] = {
-        State.OPENING: _open,
-        State.PREAMBLE: _search,
-        State.DELIMITER_LINE: _delimiter_line,
-        State.HEADERS: _headers,
-        State.BODY: _search,
-        State.COUNTED_BODY: _search,
-        State.COUNTED_END: _expect,
-        State.SURPLUS: _search,
-        State.EPILOGUE: _epilogue,
+        OPENING: _open,
+        PREAMBLE: _search,
+        DELIMITER_LINE: _delimiter_line,
+        HEADERS: _headers,
+        BODY: _search,
+        COUNTED_BODY: _search,
+        COUNTED_END: _expect,
+        SURPLUS: _search,
+        EPILOGUE: _epilogue,
     }
 
 
-_IN_PART = frozenset({State.BODY, State.COUNTED_BODY, State.COUNTED_END, State.SURPLUS})
+def _is_short(head: bytes) -> bool:
+    """Whether it is CRLF and header lines, or nothing, within the bounds of what the loop may read."""
+    return not head or (head.startswith(CRLF) and len(head) <= _FAST_BYTES and head.count(CRLF) <= _FAST_LINES)
+
+
+_IN_PART = frozenset({BODY, COUNTED_BODY, COUNTED_END, SURPLUS})
 _CANDIDATE = re.compile(rb"[\r\n-]").finditer
 _DEFAULT_LIMITS = Limits()
 

@@ -166,7 +166,7 @@ def check_blocks(block: bytes, limits: Limits) -> None:
                 agree("fields", parse_field_block(decode_field_block(block), policy=policy), [*begin.headers.items()])
                 agree("disposition", begin.disposition_type is None, hdrs.CONTENT_DISPOSITION not in begin.headers)
             check_message(block, begin, form_data=form_data, policy=policy, limits=limits)
-    common = read_common_form_block(block)
+    common = read_common_form_block(b"\r\n" + block)
     if common is not None:
         for policy in Policy:
             begin = PartBegin(block, form_data=True, policy=policy, limits=Limits())
