@@ -395,7 +395,7 @@ class PushMultipartParser:
             data = bytes(data)
         state = self._state
         size = len(data)
-        if (state is BODY or state is PREAMBLE) and size and self._plain:
+        if (state is BODY or (state is PREAMBLE and self._offset)) and size and self._plain:
             # Most chunks of a file are body and nothing else. What the steps would do with them, in one piece.
             matched, delimiter, terms = self._matched, self._delimiter, self._terms
             held = b""  # that was not the beginning of a delimiter
@@ -1102,7 +1102,6 @@ class PushMultipartParser:
                 self._index = index
                 usage[0] += index - first
                 usage[1] += header_bytes
-            self._window = min(2 * self._window, _MAX_WINDOW) if pieces else _MIN_WINDOW
             if not split:
                 self._go_by_steps(stop, length)
             elif rest.startswith(CLOSE_LINE):
@@ -1110,11 +1109,13 @@ class PushMultipartParser:
                 self._end(emit)
                 return position + len(CLOSE_LINE)
             elif pieces and stop < len(data) and len(rest) <= _FAST_BYTES:
+                self._window = min(2 * self._window, _MAX_WINDOW)
                 continue
             elif stop < len(data) or len(rest) > _FAST_BYTES:
                 blank_line = data.find(BLANK, position, position + _FAST_BYTES + len(BLANK))
                 head = data[position : max(position, blank_line)]
                 if blank_line >= 0 and _is_short(head):
+                    self._window = _MIN_WINDOW
                     if begin is not None:
                         emit(PART_END)
                     return self._begin_long(head, data, position, stop, emit)
