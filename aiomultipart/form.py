@@ -46,6 +46,8 @@ _SYNC_READ_SIZE: Final = 1024 * 1024
 _FORMS: Final = Limits.for_forms()
 # The objects for one file
 _FILE_OVERHEAD: Final = 1500
+# Memory for the fields that the parser adds by itself: to be told of each takes as long as to parse it.
+_LENT: Final = 16 * 1024
 
 
 class UploadedFile:
@@ -256,31 +258,39 @@ async def read_form(
     """
     limits = limits or _FORMS
     parser = FormParser(headers, limits=limits, policy=policy, is_file=_named_in(targets))
-    reading = _Reading(parser, limits, json=json)
-    reading.targets, reading.default = targets, default or reading.spooled_target
-    return await reading.run(source, on_progress)
+    return await _Reading(parser, limits, targets, default, json=json).run(source, on_progress)
 
 
 def _named_in(targets: Targets | None) -> Callable[[PartBegin], bool] | None:
-    return (lambda part: part.name in targets) if isinstance(targets, Mapping) else None
+    if targets is None or not isinstance(targets, Mapping):
+        return None
+    return lambda part: part.name in targets
 
 
 class _Reading:
     """One form on its way in."""
 
-    targets: Targets | None
-    default: TargetFactory
-
-    def __init__(self, parser: FormParser, limits: Limits, *, json: bool) -> None:
+    def __init__(
+        self,
+        parser: FormParser,
+        limits: Limits,
+        targets: Targets | None,
+        default: TargetFactory | None,
+        *,
+        json: bool,
+    ) -> None:
         self._parser = parser
         self._json = json
         self._budget = _budget(limits)
+        self._targets = targets
+        self._default = default
         self._form = Form()
+        self._lend()
         self._received: list[UploadedFile] = []
         self._begun: list[Target[object]] = []
         self._file: UploadedFile | None = None  # the one that arrives
 
-    def spooled_target(self, part: ReceivedPart) -> SpooledTarget:
+    def _spooled_target(self, part: ReceivedPart) -> SpooledTarget:
         """What a file goes to by default."""
         return SpooledTarget(budget=self._budget)
 
@@ -311,9 +321,10 @@ class _Reading:
         try:
             for event in events:
                 if type(event) is Field:
-                    if not self._budget.take(event.size):
-                        await self._take_memory(event.size)
+                    self._budget.give(self._parser.take_back())
+                    await self._take_memory(event.size)
                     self._form.add(event.name, _value(event) if self._json else event.value)
+                    self._lend()
                 elif isinstance(event, bytes):
                     if self._file is not None:
                         self._file.size += len(event)
@@ -327,9 +338,10 @@ class _Reading:
             raise
 
     async def _begin_file(self, file: UploadedFile) -> None:
+        self._budget.give(self._parser.take_back())
         await self._take_memory(_overhead(file))
         self._file = file
-        target = select_target(self.targets, file, self.default)
+        target = select_target(self._targets, file, self._default or self._spooled_target)
         if any(target is begun for begun in self._begun):
             # It stands in ``targets`` in place of a factory, for one part.
             raise RejectedPart(f"a second file in field {file.name!r}")
@@ -345,6 +357,12 @@ class _Reading:
         self._file = None
         self._received.append(file)
         self._form.add(file.name or "", file)
+        self._lend()
+
+    def _lend(self) -> None:
+        """Have the parser add the next fields by itself, if it can."""
+        if not self._json and self._budget.take(_LENT):
+            self._parser.lend(_LENT, self._form.add)
 
     async def _take_memory(self, size: int) -> None:
         while not self._budget.take(size):

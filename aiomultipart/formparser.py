@@ -4,11 +4,15 @@ Strategy. :class:`FormParser` sits on the push parser, or for urlencoded forms o
 gathered and comes as one :class:`Field`; a file comes as its :class:`~aiomultipart.PartBegin`, its decoded bytes and
 ``PART_END``. What becomes of a file, and how much memory all fields together may take, is up to who drives it: the
 async reader and the synchronous one differ in that alone.
+
+Who drives it may lend some memory beforehand. Fields that fit into it are added in one loop, without an event for each,
+which is twice as fast where a form has nothing else.
 """
 
 from __future__ import annotations
 
 import enum
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple, NoReturn, TypeAlias
@@ -37,6 +41,10 @@ __all__ = ("Field", "FormEvent", "FormParser")
 _PIECE: Final = 64 * 1024
 # What an entry of a form takes besides its bytes: objects, and a place in a multidict.
 _OVERHEAD: Final = 200
+
+
+# What browsers and clients send. All else is left to the general grammar; for this one both find the same boundary.
+_COMMON_CONTENT_TYPE = re.compile(r"multipart/form-data; boundary=([0-9A-Za-z'+_.\-]{1,70}+)", re.ASCII).fullmatch
 
 
 class _Kind(enum.Enum):
@@ -87,13 +95,13 @@ class FormParser:
     ) -> None:
         fields = as_multidict(headers)
         content_type = sole_content_type(fields)
-        self.content_length = None
+        self.content_length: int | None = None
         # Behind a Content-Encoding, which somebody has undone, the length is that of other bytes.
-        if hdrs.CONTENT_LENGTH in fields and hdrs.CONTENT_ENCODING not in fields:
-            lengths = {parse_content_length(value.strip()) for value in fields.getall(hdrs.CONTENT_LENGTH)}
-            if len(lengths) > 1:
+        lengths = fields.getall(hdrs.CONTENT_LENGTH, ())
+        if lengths and hdrs.CONTENT_ENCODING not in fields:
+            self.content_length = parse_content_length(lengths[0].strip())
+            if len(lengths) > 1 and {parse_content_length(value.strip()) for value in lengths} != {self.content_length}:
                 raise ParseError("Content-Length: there more than once")
-            self.content_length = lengths.pop()
         most = limits.max_total_size
         if most is not None and self.content_length is not None and self.content_length > most:
             raise LimitExceeded(
@@ -101,10 +109,14 @@ class FormParser:
                 limit="max_total_size",
                 value=most,
             )
+        self._form: _Multipart | _Urlencoded
+        common = _COMMON_CONTENT_TYPE(content_type)
+        if common is not None and len(common[1]) <= bound(limits.max_boundary_length) and limits.max_parameters != 0:
+            self._form = _Multipart(common[1], limits, policy, is_file, [])
+            return
         found: list[str] = []
         media_type = parse_media_type(content_type, policy=policy, limits=limits, defects=found)
         defects = [Defect(kind, None, None) for kind in found]
-        self._form: _Multipart | _Urlencoded
         match media_type[:2]:
             case ("multipart", "form-data"):
                 boundary = parse_boundary(media_type, policy=policy, limits=limits)
@@ -135,13 +147,40 @@ class FormParser:
         """
         return self._form.close()
 
+    def lend(self, room: int, add: Callable[[str, str], object]) -> None:
+        """Have fields that take up to ``room`` bytes of memory together handed to ``add``, by name and value.
+
+        They do not come as events then. A field that is too large for what is left of it does, and so may others.
+        """
+        self._form.room, self._form.add = room, add
+
+    def take_back(self) -> int:
+        """What is left of what was lent, in bytes; from now on nothing is."""
+        room, self._form.room = self._form.room, 0
+        return room
+
     def locate(self, error: MultipartError) -> None:
         """Have an error that says no place say where the entry in hand began, which it is, and its name."""
         if error.offset is None and error.part_index is None:
             self._form.locate(error)
 
 
-class _Multipart:
+class _Form:
+    """What both kinds of form do with what was lent."""
+
+    room: int
+    add: Callable[[str, str], object]
+
+    def keep(self, field: Field) -> bool:
+        """Add it, if what was lent is enough; whether it was."""
+        if field.size > self.room:
+            return False
+        self.add(field.name, field.value)
+        self.room -= field.size
+        return True
+
+
+class _Multipart(_Form):
     def __init__(
         self,
         boundary: str,
@@ -151,18 +190,21 @@ class _Multipart:
         defects: list[Defect],
     ) -> None:
         self._parser = PushMultipartParser(boundary, subtype="form-data", limits=limits, policy=policy)
+        # The offsets of the headers of the latest parts, and the index of the first of them
         self._starts: deque[int] = deque()
+        self._first = 0
         self._parser.starts = self._starts
         self._parser.defects = self.defects = defects
+        self.room = 0
         self._limits = limits
         self._policy = policy
         self._is_file = is_file
         self._limit, self._most = _field_bound(limits)
         self._charset = "utf-8"
         self._charset_may_come = policy.rules.charset_field is ACCEPT
+        self._are_plain = is_file is None  # a part with nothing but a name is a field, in UTF-8
         # The part in hand
         self._index = -1
-        self._start = 0  # the offset of its headers
         self._begin: PartBegin | None = None
         self._kind = _FIELD
         self._codec: Codec | None = None
@@ -177,32 +219,41 @@ class _Multipart:
 
     def locate(self, error: MultipartError) -> None:
         if self._begin is not None:
-            error.offset, error.part_index = self._start, self._index
+            error.offset, error.part_index = self._starts[self._index - self._first], self._index
             error.part_name = error.part_name or self._begin.name
 
     def _read(self, parse: Callable[..., Iterable[Event]], *data: bytes) -> Iterator[FormEvent]:
         if self._error is not None:
             raise self._error.fresh()
+        if len(self._starts) > 1:
+            start = self._starts.pop()
+            self._starts.clear()
+            self._starts.append(start)
+            self._first = self._index
         try:
-            for event in parse(*data):
-                if type(event) is bytes:
+            events = iter(parse(*data))
+            event: Event | None
+            for event in events:
+                if self._are_plain and 0 < self.room <= self._most and type(event) is PartBegin:
+                    event = self._add_fields(event, events)
+                if type(event) is PartBegin:
+                    if self._part_begin(event):
+                        yield event
+                elif event is PART_END:
+                    if self._kind is _FIELD:
+                        field = self._field()
+                        if field is not None and not self.keep(field):
+                            yield field
+                    else:
+                        yield from self._file_end()
+                    self._charset_may_come = False
+                elif type(event) is bytes:
                     if self._kind is not _FIELD:
                         yield from self._file_data(event)
                     elif self._raw or len(event) > self._most:
                         self._gather(event)
                     else:
                         self._raw = event
-                elif type(event) is PartBegin:
-                    if self._part_begin(event):
-                        yield event
-                elif event is PART_END:
-                    if self._kind is _FIELD:
-                        field = self._field()
-                        if field is not None:
-                            yield field
-                    else:
-                        yield from self._file_end()
-                    self._charset_may_come = False
         except MultipartError as exc:
             self._error = exc
             if exc.offset is None:
@@ -210,10 +261,49 @@ class _Multipart:
                 self.locate(exc)
             raise
 
+    def _add_fields(self, event: Event | None, events: Iterator[Event]) -> Event | None:
+        """Add the fields from ``event`` on that are like most: whole, with nothing but a name, within what was lent.
+
+        :return: the event after them, None if there is none. What is left of a field that it began with is in hand.
+        """
+        if self._charset_may_come and type(event) is PartBegin and event.name == CHARSET_FIELD:
+            return event
+        self._charset_may_come = False
+        add, room, added = self.add, self.room, 0
+        while (
+            type(event) is PartBegin
+            and event.filename is None
+            and event.content_type is None
+            and event.transfer_encoding is None
+            and not event.defects
+        ):
+            begin, raw, event = event, b"", next(events, None)
+            if type(event) is bytes:
+                raw, event = event, next(events, None)
+            size = len(begin.raw) + len(raw) + _OVERHEAD
+            if event is PART_END and size <= room:
+                try:
+                    add(begin.name or "", raw.decode())
+                except UnicodeDecodeError:
+                    pass
+                else:
+                    room -= size
+                    added += 1
+                    event = next(events, None)
+                    continue
+            self._index += added
+            added = 0
+            self._part_begin(begin)
+            if raw:
+                self._gather(raw)
+            break
+        self._index += added
+        self.room = room
+        return event
+
     def _part_begin(self, begin: PartBegin) -> bool:
         """Whether it is a file for certain."""
         self._index += 1
-        self._start = self._starts.popleft()
         self._begin = begin
         if begin.defects and "no-form-data-name" in begin.defects and self._policy.rules.nameless_field is REJECT:
             raise ParseError("form-data part without a Content-Disposition of form-data and a name")
@@ -279,6 +369,7 @@ class _Multipart:
             charset = lookup_charset(raw.decode("latin-1"))
             if charset is not None:
                 self._charset = charset
+                self._are_plain = False
                 return None
         label = None if begin.content_type is None else begin.charset
         value, defect = decode_text(raw, label or self._charset, policy=self._policy)
@@ -289,15 +380,20 @@ class _Multipart:
 
 def _field_bound(limits: Limits) -> tuple[str, int]:
     """The tightest of the limits on one field, and its value. What does not fit into memory is not gathered either."""
-    bounds = [(name, bound(getattr(limits, name))) for name in ("max_field_size", "max_part_size", "max_memory")]
-    return min(bounds, key=lambda bound: bound[1])
+    limit, most = "max_field_size", bound(limits.max_field_size)
+    if limits.max_part_size is not None and limits.max_part_size < most:
+        limit, most = "max_part_size", limits.max_part_size
+    if limits.max_memory is not None and limits.max_memory < most:
+        limit, most = "max_memory", limits.max_memory
+    return limit, most
 
 
-class _Urlencoded:
+class _Urlencoded(_Form):
     """WHATWG URL, "application/x-www-form-urlencoded parsing": pairs between "&", "+" for a space, percent-encoding."""
 
     def __init__(self, label: str, limits: Limits, policy: Policy, length: int | None, defects: list[Defect]) -> None:
         self.defects = defects
+        self.room = 0
         self._label = label
         self._length = length
         self._policy = policy
@@ -385,7 +481,9 @@ class _Urlencoded:
         most = bound(self._limits.max_parts)
         if self._pairs >= most:
             self._exceed("form", "max_parts", most)
-        yield Field(self._text(name), self._text(value), value, None, len(pair) + _OVERHEAD)
+        field = Field(self._text(name), self._text(value), value, None, len(pair) + _OVERHEAD)
+        if not self.keep(field):
+            yield field
         self._pairs += 1
 
     def _text(self, data: bytes) -> str:

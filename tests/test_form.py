@@ -464,6 +464,32 @@ async def test_max_memory(headers: dict[str, str], message: bytes, index: int | 
         assert error.part_index == index if index is not None else error.part_index
 
 
+@pytest.mark.parametrize("with_json", [False, True])
+async def test_memory_is_counted_to_the_byte(with_json: bool) -> None:
+    """Whatever is taken in advance is there again for a file, or for the last field."""
+    fields = [field(f"a{i}", "1" * 1500) for i in range(60)]
+    message = build(*fields[:30], file("f", "f", b"2" * 7000), *fields[30:])
+    largest = Limits.for_forms(max_memory=10 * MIB)
+
+    async def fits(most: int, chunks: Any) -> bool:
+        """Whether the file may stay in memory."""
+        limits = largest.replace(max_memory=most)
+        async with await read_form(FORM, chunks(message), limits=limits, json=with_json) as form:
+            assert [name for name in form if name != "f"] == [f"a{i}" for i in range(60)]
+            return form.files[0].in_memory
+
+    low, high = 60 * 1820, 60 * 2500  # the fields take less than the one, and the file fits into the other
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if await fits(middle, chunked) else (middle, high)
+    with wsgi_form(message, limits=largest.replace(max_memory=high)) as form:
+        assert form.files[0].in_memory
+    with wsgi_form(message, limits=largest.replace(max_memory=high - 1)) as form:
+        assert not form.files[0].in_memory
+    assert await fits(high, lambda whole: whole)
+    assert not await fits(high - 1, lambda whole: whole)
+
+
 async def test_max_open_files() -> None:
     message = build(field("x", ""), *[file(f"f{i}", "f", BIG) for i in range(3)])
     async with await read_form(FORM, chunked(message), limits=Limits.for_forms(max_open_files=3)) as form:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Unpack
 
+from multidict import CIMultiDict, CIMultiDictProxy
+
 from aiomultipart.form import Form, FormOptions
 from aiomultipart.form import read_form as read_any_form
-from aiomultipart.streams import AsgiBody, AsgiReceive, AsgiScope, asgi_headers
+from aiomultipart.streams import AsgiBody, AsgiReceive, AsgiScope
 
 __all__ = ("read_form",)
+
+# Of some dozen header fields a form needs these, and to decode the others takes longer than to read a field.
+_NEEDED = frozenset({b"content-type", b"content-length", b"content-encoding"})
 
 
 async def read_form(scope: AsgiScope, receive: AsgiReceive, **options: Unpack[FormOptions]) -> Form:
@@ -19,4 +24,7 @@ async def read_form(scope: AsgiScope, receive: AsgiReceive, **options: Unpack[Fo
     :param options: keywords of :func:`aiomultipart.read_form`, such as ``limits`` and ``targets``.
     :raises IncompleteBody: the client has disconnected; nothing is left behind.
     """
-    return await read_any_form(asgi_headers(scope), AsgiBody(receive), **options)
+    headers = [
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"] if name.lower() in _NEEDED
+    ]
+    return await read_any_form(CIMultiDictProxy(CIMultiDict(headers)), AsgiBody(receive), **options)
