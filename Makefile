@@ -6,6 +6,8 @@ PORT ?= 8000
 # For each fuzz target
 FUZZ_SECONDS ?= 60
 FUZZ_OPTIONS ?=
+# For make bench and bench-quick, such as --check
+BENCH_OPTIONS ?=
 
 bin := $(VENV)/bin
 base := $(VENV)/.stamp-base
@@ -21,10 +23,10 @@ covered := aiomultipart/codecs/*,aiomultipart/delimiters.py,aiomultipart/headers
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo serve test coverage lint docs bench fuzz mutants clean
+.PHONY: help demo serve test coverage lint docs bench bench-quick fuzz mutants clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.stamp-examples ## run examples/quickstart.py
 	$(bin)/python examples/quickstart.py
@@ -51,8 +53,11 @@ lint: $(VENV)/.stamp-lint ## ruff, mypy, the change fragments, and the documenta
 docs: $(VENV)/.stamp-docs ## build the documentation into docs/_build/html
 	$(bin)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
-bench: $(VENV)/.stamp-bench ## run the benchmarks
-	$(bin)/python -m benchmarks
+bench: $(VENV)/.stamp-bench ## compare with other packages, in five minutes; writes docs/explanation/performance.rst
+	$(bin)/python -m benchmarks $(BENCH_OPTIONS)
+
+bench-quick: $(VENV)/.stamp-bench ## the same in one minute: a glance, no proof
+	$(bin)/python -m benchmarks --quick $(BENCH_OPTIONS)
 
 fuzz: $(VENV)/.stamp-fuzz ## fuzz each target for FUZZ_SECONDS; needs Python 3.11
 	$(bin)/python -m fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_OPTIONS)
