@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import functools
 import io
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 from multidict import MultiDict, MultiDictProxy
 
-from .hdrs import CONTENT_DISPOSITION
 from .headers import check_field, format_disposition
-from .payload import BytesPayload, LookupError, Payload, get_payload  # noqa: A004  (aiohttp's name)
+from .payload import BytesPayload, LookupError, Payload, payload_factory  # noqa: A004  (aiohttp's name)
 from .payload import file_name as name_of_file
 from .writer import MultipartWriter
 
 __all__ = ("FormData",)
 
 
-# The names of fields are those of the application, the same in each form that it sends.
-@functools.lru_cache(maxsize=512)
+# Names that are written as they are, whichever way quotes would be escaped.
+_AS_IT_IS = re.compile(r"[\w.\-\[\]]*+").fullmatch
+
+
 def _named(name: str, quote_fields: bool) -> str:
+    if _AS_IT_IS(name):
+        return f'form-data; name="{name}"'
     return format_disposition("form-data", {"name": name}, quote_fields=quote_fields)
 
 
@@ -119,16 +122,19 @@ class FormData:
             if isinstance(value, (int, float)):
                 value = str(value)
             try:
-                if content_type is self._charset is None:
-                    part = get_payload(value)
-                elif content_type is None:
-                    part = get_payload(value, encoding=self._charset)
-                else:
-                    part = get_payload(value, encoding=self._charset, content_type=content_type)
+                factory = payload_factory(value)
             except LookupError:
                 raise TypeError(f"cannot send {type(value)!r} as field {parameters['name']!r}") from None
+            if factory is None:
+                part = value
+            elif content_type is None and self._charset is None:
+                part = factory(value)
+            elif content_type is None:
+                part = factory(value, encoding=self._charset)
+            else:
+                part = factory(value, encoding=self._charset, content_type=content_type)
             if len(parameters) == 1:
-                part.headers[CONTENT_DISPOSITION] = _named(parameters["name"], self._quote_fields)
+                part._set_disposition(_named(parameters["name"], self._quote_fields))  # noqa: SLF001
             else:
                 part.set_content_disposition("form-data", quote_fields=self._quote_fields, **parameters)
             writer.append_payload(part)

@@ -8,17 +8,20 @@ handed on before anything is awaited.
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from itertools import accumulate
+from typing import NamedTuple, NoReturn
 
 from .codecs import Codec, encoder
 from .exceptions import StateError
 from .payload_base import Payload, chunks_of, whole_of
-from .sending import closing
+from .sending import Writer, closing, putting, send
 
-__all__ = ("Body", "Layout", "render", "render_whole")
+__all__ = ("JOINED", "Body", "Layout", "render", "render_whole", "write")
 
-_JOINED = 64 * 1024  # pieces are joined up to this many bytes
+JOINED = 64 * 1024
+"""Pieces are joined until they are this many bytes."""
 
 
 class Body(NamedTuple):
@@ -37,9 +40,12 @@ class Layout(NamedTuple):
     """A message as it will be sent."""
 
     items: Sequence[bytes | Body]
+    """Framing and bodies by turns; framing comes first and last. A body that is bytes is sent as it is."""
     size: int | None
     delimiter: bytes | None
     """What must not be in a body; None for a boundary that cannot be met by chance."""
+    in_memory: bool
+    """Whether all bodies are bytes."""
 
 
 async def render(layout: Layout) -> AsyncIterator[bytes]:
@@ -48,44 +54,110 @@ async def render(layout: Layout) -> AsyncIterator[bytes]:
     :raises StateError: a part has been sent and cannot be sent again, or gives more or fewer bytes than declared.
     :raises ValueError: a body contains the delimiter.
     """
+    for piece in _pieces(layout):
+        if isinstance(piece, bytes):
+            yield piece
+        else:
+            async with closing(piece) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+                    del chunk  # or it would be kept while the next one is made
+
+
+async def write(layout: Layout, writer: Writer) -> None:
+    """Write a message, waiting for the writer after each piece; as :func:`render`, but no generator is made.
+
+    :raises StateError: as :func:`render`.
+    :raises ValueError: as :func:`render`.
+    """
+    put = putting(writer)
+    for piece in _pieces(layout):
+        if isinstance(piece, bytes):
+            waiting = put(piece)
+            if waiting is not None:
+                await waiting
+        else:
+            await send(piece, writer)
+
+
+def _pieces(layout: Layout, *, most: int | None = JOINED) -> Iterable[bytes | AsyncIterator[bytes]]:
+    """What is in memory, joined, and in between the bodies that have to be awaited.
+
+    :param most: a body in memory that is larger is awaited too, and so given bit by bit.
+    """
+    if not layout.in_memory:
+        return _collected(layout, most)
+    items: Sequence[bytes] = layout.items  # type: ignore[assignment]  # which is what in_memory says
+    if layout.size == 0:
+        return ()
+    if layout.size is not None and layout.size <= JOINED:
+        return (_checked(items, 1, layout.delimiter),)
+    return _joined(items, layout.delimiter)
+
+
+def _joined(items: Sequence[bytes], delimiter: bytes | None) -> Iterator[bytes]:
+    """The pieces of a message that is all in memory, without a look at each of its items."""
+    ends = list(accumulate(map(len, items), initial=0))
+    start = 0
+    while start < len(items):
+        stop = bisect_left(ends, ends[start] + JOINED, start + 1, len(items))
+        yield _checked(items[start:stop], 1 - start % 2, delimiter)
+        start = stop
+
+
+def _checked(items: Sequence[bytes], first: int, delimiter: bytes | None) -> bytes:
+    """Framing and bodies, joined; the first body is at ``first``."""
+    if delimiter is not None:
+        for body in items[first::2]:
+            # Framing ends in an empty line, and begins with the end of one.
+            if delimiter in body or body.startswith(delimiter[2:]):
+                _refuse(delimiter)
+    return b"".join(items)
+
+
+def _collected(layout: Layout, most: int | None) -> Iterator[bytes | AsyncIterator[bytes]]:
     pending: list[bytes] = []
     held = 0
     for item, guards in _flatten(layout):
-        pieces = (item,) if isinstance(item, bytes) else _in_memory(item)
-        if pieces is not None:
-            for piece in pieces:
+        ready = (item,) if isinstance(item, bytes) else _in_memory(item, most)
+        if ready is not None:
+            for piece in ready:
                 for guard in guards:
                     guard.check(piece)
                 pending.append(piece)
                 held += len(piece)
         # Nothing is held back while a source is awaited.
-        if held >= _JOINED or (held and pieces is None):
+        if held >= JOINED or (held and ready is None):
             yield b"".join(pending)
             pending, held = [], 0
-        if pieces is None and not isinstance(item, bytes):
-            async with closing(_encoded_chunks(item)) as chunks:
-                async for chunk in chunks:
-                    for guard in guards:
-                        guard.check(chunk)
-                    yield chunk
-                    del chunk  # or it would be kept while the next one is made
+        if ready is None and not isinstance(item, bytes):
+            chunks = _encoded_chunks(item)
+            yield _guarded(chunks, guards) if guards else chunks
     if held:
         yield b"".join(pending)
 
 
+async def _guarded(chunks: AsyncIterator[bytes], guards: Iterable[_Guard]) -> AsyncIterator[bytes]:
+    async with closing(chunks):
+        async for chunk in chunks:
+            for guard in guards:
+                guard.check(chunk)
+            yield chunk
+            del chunk
+
+
 def render_whole(layout: Layout) -> bytes | None:
-    """The bytes of a message whose parts are all in memory; else None."""
-    pieces: list[bytes] = []
-    for item, guards in _flatten(layout):
-        piece = item if isinstance(item, bytes) else whole_of(item.payload)
-        if piece is None:
+    """The bytes of a message whose parts are all in memory; else None.
+
+    :raises StateError: a part gives more or fewer bytes than declared.
+    :raises ValueError: a body contains the delimiter.
+    """
+    whole: list[bytes] = []
+    for piece in _pieces(layout, most=None):
+        if not isinstance(piece, bytes):
             return None
-        if not isinstance(item, bytes):
-            piece = b"".join(_encoded(item, piece))
-        for guard in guards:
-            guard.check(piece)
-        pieces.append(piece)
-    return b"".join(pieces)
+        whole.append(piece)
+    return b"".join(whole)
 
 
 class _Guard:
@@ -109,15 +181,19 @@ class _Guard:
         delimiter = self._delimiter
         size = len(delimiter) - 1
         if delimiter in chunk or delimiter in self._tail + chunk[:size]:
-            raise ValueError(f"a body contains the delimiter {delimiter!r}; choose another boundary")
+            _refuse(delimiter)
         self._tail = chunk[-size:] if len(chunk) >= size else (self._tail + chunk)[-size:]
 
 
-def _flatten(layout: Layout) -> Iterator[tuple[bytes | Body, Sequence[_Guard]]]:
-    """The items of a message and of those nested in it, with the guards of the messages whose bodies they are in."""
-    entered: list[tuple[Iterator[bytes | Body], _Guard | None, Sequence[_Guard]]] = []
+def _refuse(delimiter: bytes) -> NoReturn:
+    raise ValueError(f"a body contains the delimiter {delimiter!r}; choose another boundary")
 
-    def enter(message: Layout, around: Sequence[_Guard]) -> None:
+
+def _flatten(layout: Layout) -> Iterator[tuple[bytes | Body, tuple[_Guard, ...]]]:
+    """The items of a message and of those nested in it, with the guards of the messages whose bodies they are in."""
+    entered: list[tuple[Iterator[bytes | Body], _Guard | None, tuple[_Guard, ...]]] = []
+
+    def enter(message: Layout, around: tuple[_Guard, ...]) -> None:
         guard = None if message.delimiter is None else _Guard(message.delimiter)
         entered.append((iter(message.items), guard, around))
 
@@ -125,23 +201,25 @@ def _flatten(layout: Layout) -> Iterator[tuple[bytes | Body, Sequence[_Guard]]]:
     while entered:
         items, guard, around = entered[-1]
         inside = around if guard is None else (*around, guard)
-        for item in items:
-            if isinstance(item, bytes):
-                if guard is not None:
-                    guard.begin()
-                yield item, around
-            elif item.nested is None:
-                yield item, inside
+        for framing in items:
+            yield framing, around
+            body = next(items, None)
+            if body is None:
+                continue
+            if guard is not None:
+                guard.begin()
+            if isinstance(body, bytes) or body.nested is None:
+                yield body, inside
             else:
-                enter(item.nested, inside)
+                enter(body.nested, inside)
                 break
         else:
             entered.pop()
 
 
-def _in_memory(body: Body) -> Iterable[bytes] | None:
+def _in_memory(body: Body, most: int | None) -> Iterable[bytes] | None:
     """All of a body, encoded, in pieces; None if it is large or has to be awaited."""
-    if body.declared is None or body.declared > _JOINED:
+    if most is not None and (body.declared is None or body.declared > most):
         return None
     whole = whole_of(body.payload)
     return None if whole is None else _encoded(body, whole)
@@ -160,7 +238,7 @@ def _encoded(body: Body, whole: bytes) -> Iterable[bytes]:
 
 
 def _drain(codec: Codec) -> Iterator[bytes]:
-    while chunk := codec.read(_JOINED):
+    while chunk := codec.read(JOINED):
         yield chunk
 
 
@@ -181,7 +259,7 @@ async def _encoded_chunks(body: Body) -> AsyncIterator[bytes]:
                 codec.feed_data(chunk)
                 for piece in _drain(codec):
                     yield piece
-                if len(chunk) >= _JOINED:
+                if len(chunk) >= JOINED:
                     await asyncio.sleep(0)  # to compress that took a while
             del chunk
     if declared is not None and given < declared:

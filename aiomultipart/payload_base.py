@@ -6,6 +6,9 @@ as aiohttp's do, is turned into chunks by running that coroutine from one writte
 
 Each payload says of itself ``whole()`` (all bytes at once, where they are in memory anyway), ``size`` and whether it
 can be sent a second time (``rewind()``).
+
+A multidict costs as much as all the rest of a small part, and hardly anybody looks into it. So it is made when
+``headers`` is asked for first; until then three attributes say what will be in it, and the writer reads those.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from multidict import CIMultiDict
 
 from . import hdrs
 from .exceptions import StateError
-from .headers import HeaderItems, format_disposition
+from .headers import HeaderItems, check_field, format_disposition
 from .sending import Writer, first_bytes, iterate_writes, send
 
 __all__ = (
@@ -40,9 +43,9 @@ __all__ = (
 
 DEFAULT_CHUNK_SIZE: Final = 64 * 1024
 """What an async source is asked for at a time, in bytes."""
-READ_SIZE: Final = 512 * 1024
-"""What a file is read in, in bytes. A hop to a thread costs 35 to 125 us; with 64 KiB a file takes seven times as long
-as with 512 KiB, with 1 MiB two thirds; and two chunks are alive at a time."""
+READ_SIZE: Final = 384 * 1024
+"""What a file is read in, in bytes. The way to a thread and back costs 35 to 125 us, so with 128 KiB a file takes twice
+as long; and some four chunks are alive at a time, which shall be less than 2 MiB."""
 
 HeadersLike: TypeAlias = HeaderItems | Iterable[tuple[str, str]]
 
@@ -55,6 +58,9 @@ class Unset(enum.Enum):
 
 UNSET: Final = Unset.UNSET
 """An argument that was not given, where None says something else."""
+
+
+_HOW_IT_IS_SENT = frozenset({"chunks", "consumed", "headers", "rewind", "size", "whole", "write"})
 
 
 def header_items(headers: HeadersLike) -> Iterable[tuple[str, str]]:
@@ -78,12 +84,23 @@ class Payload:
     # What the class, or the nearest of its bases that has any, defines its bytes by: "chunks", "whole", "write".
     _defined_by: ClassVar[AbstractSet[str]] = frozenset()
     _size: int | None = None
+    _encoding: str | None = None
+    _filename: str | None = None
+    # None until it is asked for. What it will hold then, in this order; the length is what a writer has announced.
+    _fields: CIMultiDict[str] | None = None
+    _content_type: str
+    _disposition: str | None = None
+    _length: int | None = None
     _consumed: bool = False
     _autoclose: bool = False
+    # Whether it is sent as its value, which is bytes that cannot change.
+    _is_bytes: bool = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._defined_by = {"chunks", "whole", "write"} & vars(cls).keys() or cls._defined_by
+        if _HOW_IT_IS_SENT & vars(cls).keys():
+            cls._is_bytes = bool(vars(cls).get("_is_bytes"))
 
     def __init__(
         self,
@@ -97,13 +114,21 @@ class Payload:
         self._value = value
         self._encoding = encoding
         self._filename = filename
-        self._headers: CIMultiDict[str] = CIMultiDict()
         if not isinstance(content_type, str):
             guessed = mimetypes.guess_type(filename)[0] if filename is not None else None
             content_type = guessed or self._default_content_type
-        self._headers[hdrs.CONTENT_TYPE] = content_type
+        self._content_type = content_type
         if headers is not None:
-            self._headers.update(header_items(headers))
+            self._update(headers)
+
+    def _update(self, headers: HeadersLike) -> None:
+        if type(headers) is dict and len(headers) == 1 and self._fields is None:
+            # As a stream of pictures has it for each of them.
+            content_type = headers.get("Content-Type")
+            if isinstance(content_type, str):
+                self._content_type = content_type
+                return
+        self.headers.update(header_items(headers))
 
     @property
     def size(self) -> int | None:
@@ -127,7 +152,15 @@ class Payload:
     @property
     def headers(self) -> CIMultiDict[str]:
         """The header fields of the part; they may be changed until it is sent."""
-        return self._headers
+        fields = self._fields
+        if fields is None:
+            fields = self._fields = CIMultiDict()
+            fields[hdrs.CONTENT_TYPE] = self._content_type
+            if self._disposition is not None:
+                fields[hdrs.CONTENT_DISPOSITION] = self._disposition
+            if self._length is not None:
+                fields[hdrs.CONTENT_LENGTH] = str(self._length)
+        return fields
 
     @property
     def encoding(self) -> str | None:
@@ -137,7 +170,9 @@ class Payload:
     @property
     def content_type(self) -> str:
         """The Content-Type."""
-        return self._headers.get(hdrs.CONTENT_TYPE, self._default_content_type)
+        if self._fields is None:
+            return self._content_type
+        return self._fields.get(hdrs.CONTENT_TYPE, self._default_content_type)
 
     @property
     def consumed(self) -> bool:
@@ -161,9 +196,50 @@ class Payload:
         :param params: ``name``, ``filename`` and the like.
         :raises ValueError: a value holds a control character that cannot be written.
         """
-        self._headers[hdrs.CONTENT_DISPOSITION] = format_disposition(
-            disptype, params, quote_fields=quote_fields, charset=_charset
-        )
+        self._set_disposition(format_disposition(disptype, params, quote_fields=quote_fields, charset=_charset))
+
+    def _set_disposition(self, disposition: str) -> None:
+        if self._fields is None and self._length is None:
+            self._disposition = disposition
+        else:
+            self.headers[hdrs.CONTENT_DISPOSITION] = disposition
+
+    def _announce(self, index: int, in_form_data: bool) -> bool:
+        """Become a part of a message, the one at ``index``.
+
+        :return: False if it takes a look into the headers; all is as it was then.
+        :raises ValueError: a header field cannot be written.
+        """
+        if not self._is_bytes or self._fields is not None or (in_form_data and self._length is not None):
+            return False
+        disposition = self._disposition
+        if not self._content_type.isprintable():
+            check_field(hdrs.CONTENT_TYPE, self._content_type)
+            self._content_type.encode()
+        if disposition is None:
+            if in_form_data:
+                self._disposition = f'form-data; name="section-{index}"'
+        elif not disposition.isprintable():
+            disposition.encode()
+        if not in_form_data:
+            self._length = self._size
+        return True
+
+    def _head(self, delimiter: str, in_form_data: bool) -> bytes | None:
+        """What stands before the body, where it was announced; None once somebody has asked for the headers."""
+        if self._fields is not None or (in_form_data and self._length is not None):
+            return None
+        disposition, length = self._disposition, self._length
+        if length is None:
+            block = f"{delimiter}Content-Type: {self._content_type}\r\nContent-Disposition: {disposition}\r\n\r\n"
+        elif disposition is None:
+            block = f"{delimiter}Content-Type: {self._content_type}\r\nContent-Length: {length}\r\n\r\n"
+        else:
+            block = (
+                f"{delimiter}Content-Type: {self._content_type}\r\n"
+                f"Content-Disposition: {disposition}\r\nContent-Length: {length}\r\n\r\n"
+            )
+        return block.encode()
 
     def whole(self) -> bytes | None:
         """All bytes, where they are in memory anyway; else None."""

@@ -14,9 +14,12 @@ from .exceptions import StateError
 from .headers import media_type_charset
 from .payload_base import DEFAULT_CHUNK_SIZE, READ_SIZE, Payload, file_name
 from .streams import AsyncReadable
-from .threads import in_thread
+from .threads import in_thread, read_ahead
 
 __all__ = ("AsyncReadablePayload", "BufferedReaderPayload", "BytesIOPayload", "IOBasePayload", "TextIOPayload")
+
+
+_AHEAD = 2  # chunks that may be read before they are asked for
 
 
 class IOBasePayload(Payload):
@@ -31,7 +34,7 @@ class IOBasePayload(Payload):
         if kwargs.get("filename") is None:
             kwargs["filename"] = file_name(value)
         super().__init__(value, *args, **kwargs)
-        if self._filename is not None and disposition is not None and hdrs.CONTENT_DISPOSITION not in self._headers:
+        if self._filename is not None and disposition is not None and hdrs.CONTENT_DISPOSITION not in self.headers:
             self.set_content_disposition(disposition, filename=self._filename)
         self._started = False
         try:
@@ -139,15 +142,34 @@ class BufferedReaderPayload(IOBasePayload):
     @property
     def size(self) -> int | None:
         """From where it stood to its end; None for a pipe and the like."""
+        size = self._size_on_disk()
+        return self._size if size is None else size
+
+    def _size_on_disk(self) -> int | None:
         # Of a wrapper around something else (gzip) fileno() is that other file's.
         raw = getattr(self._value, "raw", self._value)
         if self._start is None or not isinstance(raw, io.FileIO):
-            return self._size
+            return None
         try:
             status = os.fstat(raw.fileno())
         except (OSError, ValueError):
-            return self._size
-        return max(status.st_size - self._start, 0) if stat.S_ISREG(status.st_mode) else self._size
+            return None
+        return max(status.st_size - self._start, 0) if stat.S_ISREG(status.st_mode) else None
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The file's bytes, read in a thread, and ahead where that cannot take for ever as with a pipe."""
+        if self._size_on_disk() is None:
+            return super().chunks()
+        start = self._start
+
+        def read() -> bytes:
+            nonlocal start
+            if start is not None:
+                self._value.seek(start)
+                start = None
+            return _as_bytes(self._value.read(READ_SIZE), self._encoding)
+
+        return read_ahead(read, _AHEAD)
 
 
 class AsyncReadablePayload(Payload):
@@ -162,7 +184,7 @@ class AsyncReadablePayload(Payload):
         if kwargs.get("filename") is None:
             kwargs["filename"] = file_name(value)
         super().__init__(value, *args, **kwargs)
-        if self._filename is not None and hdrs.CONTENT_DISPOSITION not in self._headers:
+        if self._filename is not None and hdrs.CONTENT_DISPOSITION not in self.headers:
             self.set_content_disposition("attachment", filename=self._filename)
         self._start: int | None = None
 

@@ -6,11 +6,11 @@ Nothing is buffered here and no task is made: each piece is handed over before t
 from __future__ import annotations
 
 import types
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from inspect import isawaitable
 from typing import Any, Protocol
 
-__all__ = ("Writer", "closing", "first_bytes", "iterate_writes", "send")
+__all__ = ("Writer", "closing", "first_bytes", "iterate_writes", "putting", "send")
 
 
 class Writer(Protocol):
@@ -42,16 +42,30 @@ class closing:  # noqa: N801  (as in contextlib, whose aclosing() insists on an 
 
 async def send(chunks: AsyncIterator[bytes], writer: Writer) -> None:
     """Write all chunks, waiting for the writer after each."""
-    write, drain = writer.write, getattr(writer, "drain", None)
+    put = putting(writer)
     async with closing(chunks):
         async for chunk in chunks:
-            result = write(chunk)
-            if isawaitable(result):
-                await result
-            elif drain is not None:
-                drained = drain()
-                if isawaitable(drained):
-                    await drained
+            waiting = put(chunk)
+            if waiting is not None:
+                await waiting
+            del chunk, waiting  # or it would be kept while the next one is made
+
+
+def putting(writer: Writer) -> Callable[[bytes], Awaitable[object] | None]:
+    """What writes one piece, and gives what has to be awaited before the next one."""
+    write, drain = writer.write, getattr(writer, "drain", None)
+
+    def put(piece: bytes) -> Awaitable[object] | None:
+        result = write(piece)
+        if isawaitable(result):
+            return result
+        if drain is not None:
+            drained = drain()
+            if isawaitable(drained):
+                return drained
+        return None
+
+    return put
 
 
 async def first_bytes(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:

@@ -8,21 +8,21 @@ anew from the headers as they are when rendering starts. ``size`` is the sum of 
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 import secrets
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from multidict import CIMultiDict, getversion
-from yarl import URL
 
-from . import hdrs
+from . import framing, hdrs
 from . import payload as payloads
 from .codecs import encoded_size, encoder
-from .framing import Body, Layout, render, render_whole
+from .framing import JOINED, Body, Layout, render, render_whole
 from .headers import BCHARS_NO_SPACE, IDENTITY_TRANSFER_ENCODINGS, TOKEN, check_field, parse_content_length
-from .payload import HeadersLike, JsonPayload, Payload, StringPayload, get_payload, whole_of
+from .payload import HeadersLike, JsonPayload, Payload, StringPayload, payload_factory, whole_of
 from .payload_base import header_items
 from .sending import Writer, closing, first_bytes, send
 
@@ -78,26 +78,33 @@ class _Entry:
         "size",
     )
 
-    def __init__(self, payload: Payload, *, in_form_data: bool) -> None:
-        """Check the part, and set the preview of its Content-Length.
+    def __init__(self, payload: Payload, in_form_data: bool) -> None:
+        self.payload = payload
+        self.size: int | None = None
+        self._in_form_data = in_form_data
+        # One that was there, and that the user takes away, stays away.
+        self._had_length = not in_form_data
+        self._headers: CIMultiDict[str] | None = None
+        self._version = 0
+        self._nested: Layout | None = None
+
+    def preview(self) -> None:
+        """Check the part, and announce its length.
 
         :raises ValueError: a header field cannot be written, or is not allowed in form-data.
         :raises UnknownEncoding: a coding that cannot be applied.
         """
-        self.payload = payload
-        self._in_form_data = in_form_data
-        self._measure(headers := payload.headers)
-        if not in_form_data and self.size is not None:
+        headers = self.payload.headers
+        self._measure(headers)
+        if not self._in_form_data and self.size is not None:
             headers[hdrs.CONTENT_LENGTH] = str(self.size)
-        # One that was there, and that the user takes away, stays away.
         self._had_length = hdrs.CONTENT_LENGTH in headers
         self._block = self._fields(headers)
         self._headers, self._version = headers, _version(headers)
 
-    def render(self, *, small: bool) -> tuple[bytes, bytes | Body]:
+    def render(self) -> tuple[bytes, bytes | Body]:
         """The header block with the empty line after it, and the body, by the headers as they are now.
 
-        :param small: give the bytes of a body that is small and in memory.
         :raises ValueError: a header field cannot be written, or is not allowed in form-data.
         :raises UnknownEncoding: a coding that cannot be applied.
         """
@@ -111,7 +118,7 @@ class _Entry:
             self._headers, self._version = headers, version
         coding, transfer_encoding = self._codings
         declared = self._declared
-        if small and declared is not None and declared <= _SMALL and coding is None and transfer_encoding is None:
+        if declared is not None and declared <= _SMALL and coding is None and transfer_encoding is None:
             whole = whole_of(payload)
             if whole is not None and len(whole) == declared:
                 return self._block, whole
@@ -120,7 +127,7 @@ class _Entry:
     def _measure(self, headers: CIMultiDict[str]) -> None:
         payload = self.payload
         coding, transfer_encoding = self._codings = _codings(headers)
-        self._nested: Layout | None = None
+        self._nested = None
         if coding is not None or transfer_encoding is not None:
             encoder(transfer_encoding, coding)
             self._declared = size = payload.size
@@ -185,17 +192,18 @@ class MultipartWriter(Payload):
         *,
         on_progress: Callable[[int, int | None], object] | None = None,
     ) -> None:
-        if boundary is not None and not _BOUNDARY(boundary):
-            raise ValueError(f"boundary {boundary!r} is not 1 to 70 characters of RFC 2046's set")
+        self._value = None
         self._chosen_boundary = boundary is not None
-        # The underscore keeps it from beginning with a boundary like "b", chosen for a message around this one.
-        self._boundary = f"_{secrets.token_hex(16)}" if boundary is None else boundary
-        quoted = self._boundary if _TOKEN(self._boundary) else f'"{self._boundary}"'
-        content_type = f"multipart/{subtype}; boundary={quoted}"
-        check_field(hdrs.CONTENT_TYPE, content_type)
-        super().__init__(None, content_type=content_type)
+        if boundary is None:
+            # The underscore keeps it from beginning with a boundary like "b", chosen for a message around this one.
+            boundary = f"_{secrets.token_hex(16)}"
+            self._content_type = _media_type(subtype, None) + boundary
+        else:
+            self._content_type = _media_type(subtype, boundary)
+        self._boundary = boundary
         self._is_form_data = subtype.lower() == "form-data"
-        self._entries: list[_Entry] = []
+        # A payload that is bytes, and whose headers nobody has asked for, has nothing to remember.
+        self._entries: list[_Entry | Payload] = []
         self.on_progress = on_progress
 
     def __enter__(self) -> Self:
@@ -208,6 +216,10 @@ class MultipartWriter(Payload):
 
     # No __iter__, or httpx would take the writer for a synchronous body; "for part in writer" works by indexing.
 
+    @property
+    def _payloads(self) -> Iterable[Payload]:
+        return (entry.payload if isinstance(entry, _Entry) else entry for entry in self._entries)
+
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -215,7 +227,8 @@ class MultipartWriter(Payload):
         return True
 
     def __getitem__(self, index: int) -> Part:
-        payload = self._entries[index].payload
+        entry = self._entries[index]
+        payload = entry.payload if isinstance(entry, _Entry) else entry
         return Part(payload, *_codings(payload.headers))
 
     @property
@@ -251,7 +264,8 @@ class MultipartWriter(Payload):
                 payload.headers.update(header_items(headers))
         else:
             try:
-                payload = get_payload(obj, headers=headers)
+                # A payload would have been handed on by itself.
+                payload = payload_factory(obj)(obj, headers=headers)  # type: ignore[misc]
             except payloads.LookupError:
                 raise TypeError(f"cannot send {type(obj)!r}: no payload class is registered for it") from None
         if size is not None:
@@ -260,6 +274,9 @@ class MultipartWriter(Payload):
 
     def append_payload(self, payload: Payload) -> Payload:
         """Add a part that is a payload already; otherwise as :meth:`append`."""
+        if payload._announce(len(self._entries), self._is_form_data):  # noqa: SLF001
+            self._entries.append(payload)
+            return payload
         if isinstance(payload, MultipartWriter) and any(writer is self for writer in _writers_in(payload)):
             raise ValueError("a writer cannot be a part of itself")
         headers = payload.headers
@@ -268,7 +285,9 @@ class MultipartWriter(Payload):
                 payload.set_content_disposition("form-data", name=f"section-{len(self._entries)}")
         elif hdrs.CONTENT_LENGTH in headers and _codings(headers) == (None, None):
             payload.declare_size(parse_content_length(headers[hdrs.CONTENT_LENGTH]))
-        self._entries.append(_Entry(payload, in_form_data=self._is_form_data))
+        entry = _Entry(payload, self._is_form_data)
+        entry.preview()
+        self._entries.append(entry)
         return payload
 
     def append_json(self, obj: Any, headers: HeadersLike | None = None) -> Payload:
@@ -279,6 +298,8 @@ class MultipartWriter(Payload):
         self, obj: Sequence[tuple[str, str]] | Mapping[str, str], headers: HeadersLike | None = None
     ) -> Payload:
         """Add name and value pairs as a part of application/x-www-form-urlencoded."""
+        from yarl import URL  # hardly anybody needs it, and it takes a while to import
+
         query = URL.build(query=obj if isinstance(obj, Mapping) else list(obj)).raw_query_string
         return self.append_payload(
             StringPayload(query, headers=headers, content_type="application/x-www-form-urlencoded")
@@ -292,25 +313,34 @@ class MultipartWriter(Payload):
         :param close_boundary: as in :meth:`chunks`.
         :raises ValueError: a header field cannot be written.
         """
-        boundary = self._boundary.encode()
+        boundary, in_form_data = self._boundary, self._is_form_data
         items: list[bytes | Body] = []
-        total: int | None = 0
-        delimiter, next_delimiter = b"--%b\r\n" % boundary, b"\r\n--%b\r\n" % boundary
-        # What is small is put down at once, unless it has to be told from the framing, to be guarded.
-        small = not self._chosen_boundary
-        for entry in self._entries:
-            block, body = entry.render(small=small)
-            size = entry.size
-            total = None if total is None or size is None else total + len(delimiter) + len(block) + size
-            if isinstance(body, bytes):
-                items.append(delimiter + block + body)
-            else:
-                items += (delimiter + block, body)
+        in_memory = True
+        of_bodies: int | None = 0
+        delimiter, next_delimiter = f"--{boundary}\r\n", f"\r\n--{boundary}\r\n"
+        for index, entry in enumerate(self._entries):
+            if not isinstance(entry, _Entry):
+                head = entry._head(delimiter, in_form_data)  # noqa: SLF001
+                whole = entry._value  # noqa: SLF001
+                if head is not None and len(whole) <= JOINED:
+                    items += (head, whole)
+                    delimiter = next_delimiter
+                    continue
+                # It is large, or somebody has asked for its headers and may change them.
+                entry = self._entries[index] = _Entry(entry, in_form_data)
+            block, body = entry.render()
+            items += (delimiter.encode() + block, body)
             delimiter = next_delimiter
-        last = (b"\r\n" if items else b"") + (b"--%b--\r\n" % boundary if close_boundary else b"")
-        items.append(last)
-        guarded = b"\r\n--%b" % boundary if self._chosen_boundary else None
-        return Layout(items, None if total is None else total + len(last), guarded)
+            if not isinstance(body, bytes):
+                in_memory = False
+                of_bodies = None if of_bodies is None or entry.size is None else of_bodies + entry.size
+        last = ("\r\n" if items else "") + (f"--{boundary}--\r\n" if close_boundary else "")
+        items.append(last.encode())
+        size = of_bodies
+        if size is not None:
+            size += sum(map(len, items if in_memory else [item for item in items if isinstance(item, bytes)]))
+        guarded = f"\r\n--{boundary}".encode() if self._chosen_boundary else None
+        return Layout(items, size, guarded, in_memory)
 
     @property
     def size(self) -> int | None:
@@ -320,7 +350,7 @@ class MultipartWriter(Payload):
     @property
     def consumed(self) -> bool:
         """Whether a part has been sent and cannot be sent again."""
-        return any(entry.payload.consumed for entry in self._entries)
+        return any(payload.consumed for payload in self._payloads)
 
     def rewind(self) -> None:
         """Get ready to be sent.
@@ -328,7 +358,8 @@ class MultipartWriter(Payload):
         :raises StateError: a part has been sent and cannot be sent again.
         """
         for entry in self._entries:
-            entry.payload.rewind()
+            if isinstance(entry, _Entry):  # the others can be sent as often as one likes
+                entry.payload.rewind()
 
     def whole(self) -> bytes | None:
         """All bytes, when every part is in memory."""
@@ -368,7 +399,11 @@ class MultipartWriter(Payload):
         :param close_boundary: as in :meth:`chunks`.
         :raises StateError: before the first byte, when a part cannot be sent again.
         """
-        await send(self._sent(close_boundary), writer)
+        if self.on_progress is not None or not self.renders_by_layout:
+            await send(self._sent(close_boundary), writer)
+        else:
+            self.rewind()
+            await framing.write(self.layout(close_boundary=close_boundary), writer)
 
     async def write_with_length(self, writer: Writer, content_length: int | None) -> None:
         """Write at most ``content_length`` bytes of the message, or all when it is None; otherwise as :meth:`write`."""
@@ -386,10 +421,10 @@ class MultipartWriter(Payload):
     async def close(self) -> None:
         """Close the files and streams of all parts; all of them, even if closing one of them raises or is cancelled."""
         error: BaseException | None = None
-        for entry in self._entries:
-            if not entry.payload.autoclose:
+        for payload in self._payloads:
+            if not payload.autoclose:
                 try:
-                    await entry.payload.close()
+                    await payload.close()
                 except asyncio.CancelledError as exc:
                     error = exc
                 except Exception as exc:  # noqa: BLE001  (raised below)
@@ -417,7 +452,26 @@ def _writers_in(payload: Payload) -> Iterator[MultipartWriter]:
         payload = found.pop()
         if isinstance(payload, MultipartWriter):
             yield payload
-            found += [part.payload for part in payload._entries]  # noqa: SLF001
+            found += payload._payloads  # noqa: SLF001
+
+
+@functools.lru_cache(maxsize=128)
+def _media_type(subtype: str, boundary: str | None) -> str:
+    """The Content-Type; for no boundary, up to where it stands.
+
+    Cached because a stream of pictures makes a writer for each of them.
+
+    :raises ValueError: the subtype or the boundary cannot be written.
+    """
+    if boundary is None:
+        boundary = ""
+    elif not _BOUNDARY(boundary):
+        raise ValueError(f"boundary {boundary!r} is not 1 to 70 characters of RFC 2046's set")
+    elif not _TOKEN(boundary):
+        boundary = f'"{boundary}"'
+    content_type = f"multipart/{subtype}; boundary={boundary}"
+    check_field(hdrs.CONTENT_TYPE, content_type)
+    return content_type
 
 
 def _codings(headers: CIMultiDict[str]) -> tuple[str | None, str | None]:

@@ -1,21 +1,28 @@
-"""Writing: a message is built and sent, aiomultipart against aiohttp, httpx and requests-toolbelt.
+"""Writing: a message is built and sent.
 
-What is made of many small pieces is sent through a socket, because how many writes it takes is a good part of what it
-costs: aiohttp and aiomultipart write to aiohttp's own ``StreamWriter``, the others to the socket, each piece that they
-give. A child process reads the other end. "Built only" is the same without any sink. A large file is rendered into
-nothing: to copy it through the kernel costs all of them the same, and would hide the rest.
+Most rows are there twice. *Sent* goes through a TCP connection to a child process: what a user waits for, and how many
+writes it takes is a good part of that. aiohttp and aiomultipart write to aiohttp's own ``StreamWriter``; the others
+send each piece that they give on the same connection, which blocks for them, as it does in their users' programs.
+*Built* is the same into a sink that drops everything: what the library itself costs. The kernel copies nothing then,
+and who does not look at what is in memory does nearly nothing with it; aiomultipart still makes sure that no picture
+holds the boundary that the caller chose. How long a file takes on its way to a socket is up to the kernel; the bar is
+on what the library adds, for pictures it is on what is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import base64
 import functools
+import itertools
+import json
 import random
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,40 +31,55 @@ import httpx
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_writer import StreamWriter
 from requests_toolbelt import MultipartEncoder  # type: ignore[import-untyped]
+from urllib3 import encode_multipart_formdata
 
 import aiomultipart
 from aiomultipart import hdrs
 
 from .harness import Scenario
 
-MB = 1024 * 1024
+KB, MB = 1024, 1024 * 1024
 BOUNDARY = "----aiomultipart-benchmark-0123456789"
-OURS, AIOHTTP, HTTPX, TOOLBELT = "aiomultipart", "aiohttp", "httpx", "requests-toolbelt"
-
+OURS, AIOHTTP, HTTPX, TOOLBELT, URLLIB3 = "aiomultipart", "aiohttp", "httpx", "requests-toolbelt", "urllib3"
+FLOOR, WRITTEN_FLOOR = "by hand", "by hand, with asyncio"
 LIBRARIES = {OURS: aiomultipart, AIOHTTP: aiohttp}
+
 Fields: TypeAlias = Sequence[tuple[str, str]]
 # Any: the two libraries have the same names.
 Library: TypeAlias = Any
+Build: TypeAlias = Callable[[Library, Any], Iterable[Any]]
+"""Makes the objects whose ``write()`` is called, one after another."""
+Pieces: TypeAlias = Callable[[Any], Iterable[bytes]]
+"""Makes the bytes of a message, for those that write nothing themselves."""
 
 
-class _Nowhere:
-    """A writer that keeps nothing, or what it is given as one message."""
-
-    def __init__(self, *, keep: bool = False) -> None:
-        self.pieces: list[bytes] | None = [] if keep else None
-
-    async def write(self, data: bytes) -> None:
-        if self.pieces is not None:
-            self.pieces.append(data)
-
-
-class _Wire:
-    """A loop, and a socket whose other end is read by a child process."""
+class _Kept:
+    """A sink that keeps what it is given, for the check."""
 
     def __init__(self) -> None:
-        self.socket, other = socket.socketpair()
-        self.child = subprocess.Popen(["cat"], stdin=other.fileno(), stdout=subprocess.DEVNULL)  # noqa: S607
-        other.close()
+        self.pieces: list[bytes] = []
+
+    async def write(self, data: bytes) -> None:
+        self.pieces.append(bytes(data))
+
+
+class _Dropped:
+    """A sink that keeps nothing."""
+
+    async def write(self, data: bytes) -> None:
+        pass
+
+
+class _Connection:
+    """A TCP connection whose other end is read by a child process, and a loop that has it."""
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.socket = socket.create_connection(server.getsockname())
+            other, _ = server.accept()
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with other:
+            self.child = subprocess.Popen(["cat"], stdin=other.fileno(), stdout=subprocess.DEVNULL)  # noqa: S607
         self.loop = asyncio.new_event_loop()
         # The other contestants send on a blocking descriptor of their own; asyncio's is not.
         self.blocking = self.socket.dup()
@@ -88,51 +110,186 @@ class _Wire:
 
 
 @functools.cache
-def _wire() -> _Wire:
-    return _Wire()
+def _connection() -> _Connection:
+    return _Connection()
 
 
-def _sender(build: Callable[[Library, Any], Any], library: Library) -> Callable[[Any], None]:
-    async def run(value: Any) -> None:
-        for writer in build(library, value):
-            await writer.write(_wire().writer)
-
-    return lambda value: _wire().loop.run_until_complete(run(value))
+async def _write(build: Build, library: Library, sink: Any, value: Any) -> None:
+    for writer in build(library, value):
+        await writer.write(sink)
 
 
-def _renderer(build: Callable[[Library, Any], Any], library: Library, *, keep: bool = False) -> Callable[[Any], object]:
-    async def run(value: Any) -> object:
-        sink = _Nowhere(keep=keep)
-        for writer in build(library, value):
-            await writer.write(sink)
-        return None if sink.pieces is None else b"".join(sink.pieces)
-
-    return lambda value: _wire().loop.run_until_complete(run(value))
+# Each contestant in three ways: sent, built, and kept for the check.
 
 
-# The forms, the parts, the file, the frames
+def _sent(builds: Mapping[str, Build], others: Mapping[str, Pieces]) -> dict[str, Callable[[Any], object]]:
+    def writing(build: Build, library: Library) -> Callable[[Any], object]:
+        def run(value: Any) -> None:
+            connection = _connection()
+            connection.loop.run_until_complete(_write(build, library, connection.writer, value))
+
+        return run
+
+    def sending(pieces: Pieces) -> Callable[[Any], object]:
+        return lambda value: _connection().send(pieces(value))
+
+    ours_and_aiohttp = {name: writing(build, LIBRARIES.get(name)) for name, build in builds.items()}
+    return ours_and_aiohttp | {name: sending(pieces) for name, pieces in others.items()}
 
 
-def _form(library: Library, fields: Fields) -> list[Any]:
+def _built(builds: Mapping[str, Build], others: Mapping[str, Pieces]) -> dict[str, Callable[[Any], object]]:
+    def dropping(pieces: Pieces) -> Callable[[Any], object]:
+        async def run(value: Any) -> None:
+            for _ in pieces(value):
+                pass
+
+        return run
+
+    ours_and_aiohttp = {
+        name: functools.partial(_write, build, LIBRARIES.get(name), _Dropped()) for name, build in builds.items()
+    }
+    return ours_and_aiohttp | {name: dropping(pieces) for name, pieces in others.items()}
+
+
+def _kept(
+    builds: Mapping[str, Build], others: Mapping[str, Pieces], *, waits: bool
+) -> dict[str, Callable[[Any], object]]:
+    """What a part comes to: name, filename and decoded body, as our own reader reads it."""
+
+    def writing(build: Build, library: Library) -> Callable[[Any], Any]:
+        async def run(value: Any) -> object:
+            sink = _Kept()
+            await _write(build, library, sink, value)
+            return await _parts(b"".join(sink.pieces))
+
+        return run
+
+    def keeping(pieces: Pieces) -> Callable[[Any], Any]:
+        return lambda value: _parts(b"".join(pieces(value)))
+
+    awaited = {name: writing(build, LIBRARIES.get(name)) for name, build in builds.items()}
+    awaited |= {name: keeping(pieces) for name, pieces in others.items()}
+    return awaited if waits else {name: _in_a_loop(run) for name, run in awaited.items()}
+
+
+def _in_a_loop(run: Callable[[Any], Any]) -> Callable[[Any], object]:
+    return lambda value: asyncio.run(run(value))
+
+
+async def _parts(message: bytes) -> list[tuple[str | None, str | None, bytes]]:
+    boundary = message[2 : message.index(b"\r\n")].decode()
+    if not message.endswith(b"--\r\n"):
+        message += f"--{boundary}--\r\n".encode()
+    reader = aiomultipart.MultipartReader({"Content-Type": f'multipart/mixed; boundary="{boundary}"'}, message)
+    return [
+        (part.name, part.filename, await part.read(decode=True))
+        async for part in reader
+        if isinstance(part, aiomultipart.BodyPartReader)
+    ]
+
+
+def _scenarios(
+    title: str,
+    builds: Build | Mapping[str, Build],
+    others: Mapping[str, Pieces],
+    *,
+    ways: Mapping[str, Mapping[str, float]],
+    **options: Any,
+) -> Iterator[Scenario[Any]]:
+    """The same, sent and built.
+
+    :param ways: the bars, by way.
+    """
+    if not isinstance(builds, Mapping):
+        builds = dict.fromkeys(LIBRARIES, builds)
+    for way, bars in ways.items():
+        waits = way == "built"
+        yield Scenario(
+            group="Writing",
+            title=f"{title}, {way}",
+            contestants=(_built if waits else _sent)(builds, others),
+            exact=_kept(builds, others, waits=waits),
+            floors=frozenset({FLOOR, WRITTEN_FLOOR}),
+            bars=bars,
+            waits=waits,
+            **options,
+        )
+
+
+# Fields of a form
+
+
+def _form(library: Library, fields: Fields) -> Iterable[Any]:
     form = library.FormData(default_to_multipart=True)
     for name, value in fields:
         form.add_field(name, value)
-    body = form()
-    return [body]
+    return (form(),)
 
 
-def _json_parts(library: Library, objects: Sequence[object]) -> list[Any]:
-    writer = library.MultipartWriter("mixed", boundary=BOUNDARY)
-    for obj in objects:
-        writer.append_json(obj)
-    return [writer]
+def _httpx_pieces(files: Any) -> Iterable[bytes]:
+    request = httpx.Request("POST", "http://localhost", files=files)
+    assert isinstance(request.stream, httpx.SyncByteStream)
+    return request.stream
 
 
-def _json_parts_own_boundary(library: Library, objects: Sequence[object]) -> list[Any]:
+def _toolbelt_pieces(fields: Any, size: int = 64 * KB) -> Iterable[bytes]:
+    encoder = MultipartEncoder(fields)
+    while piece := encoder.read(size):
+        yield piece
+
+
+def _fields_by_hand(fields: Fields) -> Iterable[bytes]:
+    text = "".join(
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields
+    )
+    return (f"{text}--{BOUNDARY}--\r\n".encode(),)
+
+
+FORMS: Mapping[str, Pieces] = {
+    HTTPX: lambda fields: _httpx_pieces([(name, (None, value)) for name, value in fields]),
+    TOOLBELT: _toolbelt_pieces,
+    URLLIB3: lambda fields: (encode_multipart_formdata(fields)[0],),
+    FLOOR: _fields_by_hand,
+}
+
+
+def _fields(serial: int, tag: str) -> Fields:
+    return [(f"{tag}field{i}", f"value {serial} of field {i}") for i in range(100)]
+
+
+def _same_names(serial: int) -> Sequence[Fields]:
+    return [_fields(serial, "")] * 5
+
+
+def _new_names(serial: int) -> Sequence[Fields]:
+    return [_fields(serial, f"{serial}-{i}-") for i in range(5)]
+
+
+# Many parts of JSON
+
+
+def _json_parts(library: Library, objects: Sequence[object]) -> Iterable[Any]:
     writer = library.MultipartWriter("mixed")
     for obj in objects:
         writer.append_json(obj)
-    return [writer]
+    return (writer,)
+
+
+def _json_by_hand(objects: Sequence[object]) -> Iterable[bytes]:
+    pieces = []
+    for obj in objects:
+        body = json.dumps(obj)
+        pieces.append(
+            f"--{BOUNDARY}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}\r\n"
+        )
+    return (f"{''.join(pieces)}--{BOUNDARY}--\r\n".encode(),)
+
+
+def _objects(serial: int) -> Sequence[object]:
+    return [{"id": i, "name": f"part {serial}"} for i in range(1000)]
+
+
+# A stream of pictures
 
 
 class _Frame:
@@ -152,73 +309,70 @@ def _frames(library: Library, jpegs: Sequence[bytes]) -> Iterable[_Frame]:
             yield _Frame(writer)
 
 
-def _file(library: Library, path: Path, *, boundary: str | None = None) -> Iterable[Any]:
+def _frames_by_hand(jpegs: Sequence[bytes]) -> Iterable[bytes]:
+    delimiter = b"\r\n--%b" % BOUNDARY.encode()
+    head = b"--%b\r\nContent-Type: image/jpeg\r\nContent-Length: %%d\r\n\r\n" % BOUNDARY.encode()
+    for jpeg in jpegs:
+        if delimiter in jpeg:
+            raise ValueError("a picture with the delimiter in it")
+        yield b"".join((head % len(jpeg), jpeg, b"\r\n"))
+
+
+class _Piece:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def write(self, sink: Any) -> None:
+        await sink.write(self._data)
+
+
+def _frames_by_hand_with_asyncio(_: Library, jpegs: Sequence[bytes]) -> Iterable[_Piece]:
+    return map(_Piece, _frames_by_hand(jpegs))
+
+
+@functools.cache
+def _jpegs() -> Sequence[bytes]:
+    octets = random.Random(2).randbytes
+    return [octets(30_000) for _ in range(500)]
+
+
+# A large file
+
+
+def _file(library: Library, path: Path) -> Iterator[Any]:
     with path.open("rb") as file:
-        writer = library.MultipartWriter("form-data", boundary=boundary)
+        writer = library.MultipartWriter("form-data")
         payload = writer.append(file, {hdrs.CONTENT_TYPE: "application/octet-stream"})
         payload.set_content_disposition("form-data", name="file", filename=path.name)
         yield writer
 
 
-def _httpx_pieces(files: Any) -> Iterable[bytes]:
-    request = httpx.Request("POST", "http://localhost", files=files)
-    assert isinstance(request.stream, httpx.SyncByteStream)
-    return request.stream
-
-
-def _httpx_fields(fields: Fields) -> Iterable[bytes]:
-    return _httpx_pieces([(name, (None, value)) for name, value in fields])
-
-
-def _httpx_file(path: Path) -> None:
-    with path.open("rb") as file:
-        for _ in _httpx_pieces([("file", (path.name, file, "application/octet-stream"))]):
-            pass
-
-
-def _toolbelt_pieces(encoder: Any, size: int = 64 * 1024) -> Iterable[bytes]:
-    while piece := encoder.read(size):
-        yield piece
-
-
-def _toolbelt_file(path: Path) -> None:
-    with path.open("rb") as file:
-        encoder = MultipartEncoder([("file", (path.name, file, "application/octet-stream"))])
-        for _ in _toolbelt_pieces(encoder, MB):
-            pass
-
-
-def _drop(pieces: Iterable[bytes]) -> None:
-    for _ in pieces:
-        pass
-
-
-# What they have in common, for the check: names and values as our own parser reads them.
-
-
-def _parts(pieces: Iterable[bytes]) -> list[tuple[str | None, str | None, bytes]]:
-    message = b"".join(pieces)
-    boundary = message[2 : message.index(b"\r\n")].decode()
-    parts: list[tuple[str | None, str | None, bytes]] = []
-    for event in aiomultipart.PushMultipartParser(boundary, subtype="form-data").feed(message):
-        if isinstance(event, aiomultipart.PartBegin):
-            begin, body = event, b""
-        elif isinstance(event, bytes):
-            body += event
-        elif event is aiomultipart.PART_END:
-            parts.append((begin.name, begin.filename, body))
-    return parts
-
-
-def _parts_of(build: Callable[[Library, Any], Any], library: Library) -> Callable[[Any], object]:
-    render = _renderer(build, library, keep=True)
-
-    def run(value: Any) -> object:
-        message = render(value)
-        assert isinstance(message, bytes)
-        return _parts([message if message.endswith(b"--\r\n") else message + b"--%b--" % BOUNDARY.encode()])
+def _opened(pieces: Callable[[Any], Iterable[bytes]]) -> Pieces:
+    def run(path: Path) -> Iterable[bytes]:
+        with path.open("rb") as file:
+            yield from pieces([("file", (path.name, file, "application/octet-stream"))])
 
     return run
+
+
+def _file_by_hand(path: Path) -> Iterable[bytes]:
+    yield (
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{path.name}"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    ).encode()
+    with path.open("rb", buffering=0) as file:
+        while piece := file.read(256 * KB):
+            yield piece
+    yield f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
+FILES: Mapping[str, Pieces] = {
+    HTTPX: _opened(_httpx_pieces),
+    TOOLBELT: _opened(functools.partial(_toolbelt_pieces, size=MB)),
+    # It takes bytes only.
+    URLLIB3: lambda path: (encode_multipart_formdata({"file": (path.name, path.read_bytes())})[0],),
+    FLOOR: _file_by_hand,
+}
 
 
 @functools.cache
@@ -232,107 +386,106 @@ def _large_file() -> Path:
     return Path(file.name)
 
 
-def _fields(serial: int, tag: str) -> Fields:
-    return [(f"{tag}field{i}", f"value {serial} of field {i}") for i in range(100)]
+# Encoded parts
 
 
-def _objects(serial: int) -> Sequence[object]:
-    return [{"id": i, "name": f"part {serial}"} for i in range(1000)]
+class _Source:
+    """What aiohttp and aiomultipart both take for an async iterable that can be sent often."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._data), 64 * KB):
+            yield self._data[start : start + 64 * KB]
+
+
+def _encoded(name: str, encoding: str) -> Build:
+    def build(library: Library, data: bytes) -> Iterable[Any]:
+        writer = library.MultipartWriter("mixed")
+        writer.append(_Source(data), {name: encoding})
+        return (writer,)
+
+    return build
+
+
+def _encoded_by_hand(name: str, encoding: str, encode: Callable[[bytes], Iterable[bytes]]) -> Pieces:
+    def run(data: bytes) -> Iterable[bytes]:
+        yield f"--{BOUNDARY}\r\n{name}: {encoding}\r\n\r\n".encode()
+        yield from encode(data)
+        yield f"\r\n--{BOUNDARY}--\r\n".encode()
+
+    return run
+
+
+def _gzip(data: bytes) -> Iterable[bytes]:
+    codec = zlib.compressobj(wbits=31)
+    for start in range(0, len(data), 64 * KB):
+        yield codec.compress(data[start : start + 64 * KB])
+    yield codec.flush()
+
+
+def _base64(data: bytes) -> Iterable[bytes]:
+    for start in range(0, len(data), 57 * KB):
+        yield base64.b64encode(data[start : start + 57 * KB])
 
 
 @functools.cache
-def _jpegs() -> Sequence[bytes]:
-    octets = random.Random(2).randbytes
-    return [octets(30_000) for _ in range(500)]
+def _text() -> bytes:
+    words = [f"word{i}" for i in range(2000)]
+    return " ".join(random.Random(3).choices(words, k=600_000)).encode()[: 4 * MB]
 
 
-FORM = {
-    OURS: _sender(_form, aiomultipart),
-    AIOHTTP: _sender(_form, aiohttp),
-    HTTPX: lambda fields: _wire().send(_httpx_fields(fields)),
-    TOOLBELT: lambda fields: _wire().send(_toolbelt_pieces(MultipartEncoder(fields))),
-}
-FORM_BUILT = {
-    OURS: _renderer(_form, aiomultipart),
-    AIOHTTP: _renderer(_form, aiohttp),
-    HTTPX: lambda fields: _drop(_httpx_fields(fields)),
-    TOOLBELT: lambda fields: _drop(_toolbelt_pieces(MultipartEncoder(fields))),
-}
-FORM_EXACT = {
-    OURS: _parts_of(_form, aiomultipart),
-    AIOHTTP: _parts_of(_form, aiohttp),
-    HTTPX: lambda fields: _parts(_httpx_fields(fields)),
-    TOOLBELT: lambda fields: _parts(_toolbelt_pieces(MultipartEncoder(fields))),
-}
-JSON_EXACT = {
-    OURS: _renderer(_json_parts, aiomultipart, keep=True),
-    AIOHTTP: _renderer(_json_parts, aiohttp, keep=True),
-}
+def _of(encoding: str, header: str, encode: Callable[[bytes], Iterable[bytes]]) -> Iterator[Scenario[Any]]:
+    return _scenarios(
+        f"a part of 4 MB in {encoding}",
+        _encoded(header, encoding),
+        {FLOOR: _encoded_by_hand(header, encoding, encode)},
+        inputs=lambda _: [_text()],
+        ways={"built": {}},
+        octets=4 * MB,
+    )
 
 
-def _file_exact() -> dict[str, Callable[[Path], object]]:
-    def ours_and_theirs(library: Library) -> Callable[[Path], object]:
-        return _renderer(functools.partial(_file, boundary=BOUNDARY), library, keep=True)
-
-    return {OURS: ours_and_theirs(aiomultipart), AIOHTTP: ours_and_theirs(aiohttp)}
-
-
-SCENARIOS: list[Scenario[Any]] = [
-    Scenario(
-        group="Writing",
-        title="write 100 fields",
-        contestants=FORM,
-        exact=FORM_EXACT,
-        inputs=lambda serial: [_fields(serial, "")] * 5,
-        bars={AIOHTTP: 3.0},
-    ),
-    Scenario(
-        group="Writing",
-        title="write 100 fields, new names",
-        contestants=FORM,
-        exact=FORM_EXACT,
-        inputs=lambda serial: [_fields(serial, f"{serial}-{i}-") for i in range(5)],
-    ),
-    Scenario(
-        group="Writing",
-        title="write 100 fields, built only",
-        contestants=FORM_BUILT,
-        exact=FORM_EXACT,
-        inputs=lambda serial: [_fields(serial, "")] * 5,
-    ),
-    Scenario(
-        group="Writing",
-        title="write 1000 JSON parts",
-        contestants={name: _sender(_json_parts_own_boundary, library) for name, library in LIBRARIES.items()},
-        exact=JSON_EXACT,
-        inputs=lambda serial: [_objects(serial)],
-        bars={AIOHTTP: 1.5},
-    ),
-    Scenario(
-        group="Writing",
-        title="write 1000 JSON parts, built only",
-        contestants={name: _renderer(_json_parts_own_boundary, library) for name, library in LIBRARIES.items()},
-        exact=JSON_EXACT,
-        inputs=lambda serial: [_objects(serial)],
-    ),
-    Scenario(
-        group="Writing",
-        title="write a file of 32 MB",
-        contestants={
-            OURS: _renderer(_file, aiomultipart),
-            AIOHTTP: _renderer(_file, aiohttp),
-            HTTPX: _httpx_file,
-            TOOLBELT: _toolbelt_file,
-        },
-        exact=_file_exact(),
-        inputs=lambda _: [_large_file()],
-        bars={AIOHTTP: 1.3},
-    ),
-    Scenario(
-        group="Writing",
-        title="write 500 MJPEG frames of 30 KB",
-        contestants={name: _sender(_frames, library) for name, library in LIBRARIES.items()},
-        exact={name: _renderer(_frames, library, keep=True) for name, library in LIBRARIES.items()},
-        inputs=lambda _: [_jpegs()],
-    ),
-]
+SCENARIOS: list[Scenario[Any]] = list(
+    itertools.chain(
+        _scenarios(
+            "100 fields",
+            _form,
+            FORMS,
+            inputs=_new_names,
+            ways={"sent": {AIOHTTP: 4.0, HTTPX: 1.0}, "built": {AIOHTTP: 4.0, HTTPX: 1.0}},
+            items=100,
+        ),
+        _scenarios(
+            "100 fields of the same names", _form, FORMS, inputs=_same_names, ways={"built": {AIOHTTP: 4.0}}, items=100
+        ),
+        _scenarios(
+            "1000 JSON parts",
+            _json_parts,
+            {FLOOR: _json_by_hand},
+            inputs=lambda serial: [_objects(serial)],
+            ways={"sent": {AIOHTTP: 2.0}, "built": {AIOHTTP: 2.0}},
+            items=1000,
+        ),
+        _scenarios(
+            "a file of 32 MB",
+            _file,
+            FILES,
+            inputs=lambda _: [_large_file()],
+            ways={"sent": {}, "built": {AIOHTTP: 1.5}},
+            octets=32 * MB,
+        ),
+        _of("gzip", "Content-Encoding", _gzip),
+        _of("base64", "Content-Transfer-Encoding", _base64),
+        _scenarios(
+            "MJPEG, 500 x 30 KB",
+            {OURS: _frames, AIOHTTP: _frames, WRITTEN_FLOOR: _frames_by_hand_with_asyncio},
+            {FLOOR: _frames_by_hand},
+            inputs=lambda _: [_jpegs()],
+            ways={"sent": {AIOHTTP: 3.0}, "built": {}},
+            items=500,
+            octets=500 * 30_000,
+        ),
+    )
+)

@@ -200,6 +200,15 @@ async def test_quote_fields(name: str, quoted: str, unquoted: str | None) -> Non
                 assert part.name == name
 
 
+async def test_a_payload_as_a_field() -> None:
+    form = FormData()
+    form.add_field("p", aiomultipart.JsonPayload([1]))
+    assert header_block(await multipart(form)) == {
+        "Content-Type": "application/json",
+        "Content-Disposition": 'form-data; name="p"',
+    }
+
+
 async def test_charset() -> None:
     form = FormData({"a": "é"}, charset="latin-1", default_to_multipart=True)
     assert await multipart(form) == (

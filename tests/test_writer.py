@@ -20,7 +20,7 @@ import pytest
 from multidict import CIMultiDict, MultiDict
 
 import aiomultipart
-from aiomultipart import BytesPayload, JsonPayload, MultipartWriter, Payload, UnknownEncoding, hdrs
+from aiomultipart import BytesPayload, JsonPayload, MultipartWriter, Payload, UnknownEncoding, get_payload, hdrs
 from tests.writing import OnlyWrite, Plain, Repeatable, bodies, every_way, header_block, iterated, stream, written
 
 try:
@@ -313,6 +313,118 @@ def test_content_length_given() -> None:
             writer.append("123", {LENGTH: length})
     assert writer.append(stream(b"123"), {LENGTH: "3"}).size == 3
     assert writer.append("123", {LENGTH: "3", hdrs.CONTENT_ENCODING: "gzip"}).size == 3
+
+
+# Header fields that nobody has looked at are not made, and nobody shall notice
+
+
+def _looked_at(payload: Payload) -> Payload:
+    assert payload.headers
+    return payload
+
+
+@pytest.mark.parametrize("subtype", ["mixed", "form-data"])
+@pytest.mark.parametrize("size", [0, 10, 5_000, 100_000])
+async def test_looking_at_the_headers_changes_nothing(subtype: str, size: int) -> None:
+    def before(writer: MultipartWriter) -> None:
+        part = get_payload(b"x" * size)
+        part.set_content_disposition("form-data", name="before")
+        writer.append(part)
+
+    def after(writer: MultipartWriter) -> None:
+        writer.append("x" * size).set_content_disposition("form-data", name="after", filename="é\u00a0")
+
+    def twice(writer: MultipartWriter) -> None:
+        part = writer.append_json("x" * size)
+        part.set_content_disposition("form-data", name="once")
+        part.set_content_disposition("form-data", name="twice")
+
+    builds: list[Callable[[MultipartWriter], object]] = [
+        before,
+        after,
+        twice,
+        lambda writer: writer.append("x" * size),
+        lambda writer: writer.append(b"x" * size, {hdrs.CONTENT_TYPE: "image/jpeg"}),
+        lambda writer: writer.append(b"x" * size, {"content-type": "image/jpeg"}),
+        lambda writer: writer.append(b"x" * size, {"X": "1"}),
+        lambda writer: writer.append(BytesPayload(b"x" * size, content_type="a/b"), {hdrs.CONTENT_TYPE: "c/d"}),
+    ]
+    untouched, touched = MultipartWriter(subtype, boundary="b"), MultipartWriter(subtype, boundary="b")
+    for build in builds:
+        build(untouched)
+        build(touched)
+        _looked_at(touched[-1].payload)
+    expected = await every_way(untouched)
+    assert await every_way(touched) == expected
+    assert [part.headers for part in untouched] == [part.headers for part in touched]  # type: ignore[attr-defined]
+    assert await every_way(untouched) == expected
+    assert untouched.size == len(expected)
+
+
+async def test_headers_changed_after_a_write() -> None:
+    writer = mixed("x", b"y")
+    first = await every_way(writer)
+    writer[0].headers["X-Late"] = "1"
+    del writer[1].headers[LENGTH]
+    second = await every_way(writer)
+    assert header_block(second) == header_block(first) | {"X-Late": "1"}
+    assert header_block(second, 1) == {"Content-Type": "application/octet-stream"}
+
+
+async def test_a_payload_in_two_messages() -> None:
+    payload = get_payload("x")
+    form = MultipartWriter("form-data", boundary="f")
+    form.append(payload)
+    await every_way(form)
+    first, second = mixed(payload), mixed(payload)
+    assert await every_way(first) == await every_way(second)
+    # A length is no field of a form, whoever has put it there.
+    for attempt in (lambda: form.append(payload), lambda: form.size):
+        with pytest.raises(ValueError, match="Content-Length on a part of form-data"):
+            attempt()
+
+
+@pytest.mark.parametrize("content_type", ["a\r\nb", "\0", "\ud800"])
+def test_content_type_that_cannot_be_written(content_type: str) -> None:
+    for headers, given in (({hdrs.CONTENT_TYPE: content_type}, None), (None, content_type)):
+        writer = mixed()
+        with pytest.raises(ValueError, match=r"control character|surrogates"):
+            writer.append_payload(BytesPayload(b"x", headers, given))
+        assert len(writer) == 0
+    payload = BytesPayload(b"x", content_type="a/b; c=\u00a0")
+    assert mixed(payload)[0].payload is payload
+
+
+def test_disposition_that_cannot_be_written() -> None:
+    writer = MultipartWriter("form-data")
+    payload = get_payload("x")
+    payload.set_content_disposition("form-data", name="\ud800")
+    with pytest.raises(ValueError, match="surrogates"):
+        writer.append(payload)
+    assert len(writer) == 0
+
+
+async def test_bytes_of_another_kind() -> None:
+    """A subclass that says for itself what it is, is asked."""
+
+    class Longer(BytesPayload):
+        @property
+        def size(self) -> int:
+            return 3
+
+        def whole(self) -> bytes:
+            return b"abc"
+
+    class Marked(BytesPayload):
+        @property
+        def headers(self) -> CIMultiDict[str]:
+            return CIMultiDict({"X-Marked": "1"})
+
+    writer = mixed(Longer(b"x"), Marked(b"y"))
+    message = await every_way(writer)
+    assert header_block(message)[LENGTH] == "3"
+    assert header_block(message, 1) == {"X-Marked": "1"}
+    assert await bodies(writer) == [b"abc", b"y"]
 
 
 # Codings

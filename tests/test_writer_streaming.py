@@ -7,15 +7,17 @@ import gc
 import io
 import os
 import socket
+import threading
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import aiomultipart
-from aiomultipart import READ_SIZE, MultipartWriter, Payload, StateError, hdrs
+from aiomultipart import READ_SIZE, MultipartWriter, Payload, StateError, get_payload, hdrs
 from tests.writing import Async, Draining, OnlyWrite, Plain, Repeatable, bodies, every_way, iterated, stream, written
 
 MIB = 1 << 20
@@ -103,6 +105,19 @@ async def test_small_pieces_are_joined() -> None:
     assert sink.data == await many.as_bytes()
     assert 10 <= len(sink.pieces) <= 20
     assert max(map(len, sink.pieces)) < 70_000
+
+
+async def test_nothing_at_all() -> None:
+    """No piece is empty."""
+    sink = Plain()
+    await mixed().write(sink, close_boundary=False)
+    assert sink.pieces == []
+    assert [chunk async for chunk in mixed().chunks(close_boundary=False)] == []
+    # Nor is the last one, where all before it have just been joined.
+    for size in range(65_400, 65_500):
+        sink = Plain()
+        await mixed(io.BytesIO(bytes(size))).write(sink)
+        assert all(sink.pieces)
 
 
 @pytest.mark.parametrize("depth", [0, 1])
@@ -478,6 +493,106 @@ async def test_file_that_grows_or_shrinks(tmp_path: Path) -> None:
             await writer.write(Shrinking())
 
 
+# Files are read ahead
+
+
+class Watched(io.FileIO):
+    """A file that counts how often it is read, and may fail, or wait for a permission."""
+
+    def __init__(self, path: Path, *, fail_at: int = 0) -> None:
+        super().__init__(path)
+        self.reads = 0
+        self.fail_at = fail_at
+        self.permits: threading.Semaphore | None = None
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.reads += 1
+        if self.permits is not None:
+            self.permits.acquire(timeout=10)
+        if self.reads == self.fail_at:
+            raise OSError("disk on fire")
+        return super().read(size)
+
+
+@pytest.fixture
+def ten_chunks(tmp_path: Path) -> Path:
+    path = tmp_path / "file"
+    path.write_bytes(b"".join(bytes([i]) * READ_SIZE for i in range(10)))
+    return path
+
+
+async def _read_ahead(file: Watched) -> int:
+    """How often it is read until nobody reads it any more."""
+    reads = -1
+    while reads != file.reads:
+        reads = file.reads
+        await asyncio.to_thread(int)  # behind the reader, in the only thread there is
+        await asyncio.sleep(0)
+    return reads
+
+
+async def test_a_file_is_read_ahead_but_not_far(ten_chunks: Path) -> None:
+    """And the thread is free for others meanwhile."""
+    with ThreadPoolExecutor(1) as executor, Watched(ten_chunks) as file:
+        asyncio.get_running_loop().set_default_executor(executor)
+        chunks = aiter(mixed(file))
+        await anext(chunks)
+        assert file.reads == 0
+        read = []
+        for i in range(10):
+            assert await anext(chunks) == bytes([i]) * READ_SIZE
+            read.append(await _read_ahead(file) - i - 1)
+        assert min(read[:-2]) >= 1
+        assert max(read) == 2
+        assert [chunk async for chunk in chunks] == [b"\r\n--b--\r\n"]
+        assert file.reads == 11
+
+
+@pytest.mark.parametrize("at", [1, 2, 5, 11])
+async def test_what_was_read_before_an_error_is_sent(ten_chunks: Path, at: int) -> None:
+    with Watched(ten_chunks, fail_at=at) as file:
+        writer = mixed(file)
+        sink = Plain()
+        with pytest.raises(OSError, match="on fire"):
+            await writer.write(sink)
+        assert [len(piece) for piece in sink.pieces[1:]] == [READ_SIZE] * (at - 1)
+        assert not writer.consumed
+        assert await bodies(writer) == [ten_chunks.read_bytes()]
+
+
+@pytest.mark.parametrize("fail_at", [0, 2])
+async def test_closed_while_it_is_read_ahead(ten_chunks: Path, fail_at: int) -> None:
+    """The file is not left to a thread that reads it, and what goes wrong there concerns nobody any more."""
+    with Watched(ten_chunks, fail_at=fail_at) as file:
+        payload = get_payload(file)
+        chunks = payload.chunks()
+        file.permits = threading.Semaphore(1)
+        assert await anext(chunks) == bytes(READ_SIZE)
+        while file.reads < 2:  # noqa: ASYNC110  (in a thread, which tells nobody)
+            await asyncio.sleep(0)
+        closing = asyncio.ensure_future(chunks.aclose())  # type: ignore[attr-defined]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not closing.done()
+        file.permits.release(10)
+        await closing
+        assert file.reads == 2
+        assert await _read_ahead(file) == 2
+        file.permits = None
+        assert await payload.as_bytes() == ten_chunks.read_bytes()
+
+
+async def test_a_pipe_is_not_read_ahead() -> None:
+    """To read it may take for ever, and who has what he wants from it need not wait."""
+    source, sink = os.pipe()
+    with os.fdopen(source, "rb", buffering=0) as pipe, os.fdopen(sink, "wb", buffering=0) as other:
+        other.write(b"x")
+        async with asyncio.timeout(10):
+            taken = Plain()
+            await mixed().append(pipe).write_with_length(taken, 1)
+        assert taken.pieces == [b"x"]
+
+
 # The message as a whole
 
 
@@ -603,6 +718,23 @@ async def test_delimiter_in_a_body_in_memory(value: Any) -> None:
     # Encoded, it is not there.
     writer[1].headers[hdrs.CONTENT_TRANSFER_ENCODING] = "base64"
     assert len(await bodies(writer)) == 2
+
+
+@pytest.mark.parametrize("at", [0, 1, 63, 64, 65, 198, 199])
+async def test_delimiter_in_one_of_many_parts(at: int) -> None:
+    """None of its piece is sent, and those before it are."""
+    for bad in (b"--chosen" + bytes(992), bytes(495) + b"\r\n--chosen" + bytes(495)):
+        parts = [bytes(1000)] * 200
+        parts[at] = bad
+        writer = mixed(*parts, boundary="chosen")
+        assert writer.size is not None
+        sink = Plain()
+        with pytest.raises(ValueError, match="contains the delimiter"):
+            await writer.write(sink)
+        whole = await mixed(*[bytes(1000)] * 200, boundary="chosen").as_bytes()
+        assert whole.startswith(sink.data)
+        sent = sink.data.count(bytes(1000))
+        assert at - 70 < sent <= at
 
 
 @pytest.mark.parametrize(
