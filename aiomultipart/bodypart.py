@@ -14,10 +14,10 @@ from multidict import CIMultiDictProxy
 from . import hdrs
 from .codecs import Codec, decoder
 from .decoding import INLINE, PIECE, DecodedBody, decode_some
-from .events import Defect, PartBegin
+from .events import PART_END, Defect, PartBegin
 from .exceptions import CodecError, LimitExceeded, MultipartError, ParseError, UnknownEncoding
 from .headers import HeaderItems, as_multidict, decode_text, lookup_charset
-from .levels import PartSource, lone_part
+from .levels import Level, PartSource, lone_part
 from .limits import FORGIVE
 from .streams import ByteStream
 from .targets import FileTarget, SavedFile, Target, copy
@@ -30,6 +30,8 @@ __all__ = ("BodyPartReader",)
 
 E = TypeVar("E", bound=MultipartError)
 T = TypeVar("T")
+
+_new = object.__new__
 
 # A base64 quartet may be spread by white space; past this many bytes read_chunk() no longer looks for its end.
 _QUARTET_SPREAD = 1024
@@ -60,6 +62,22 @@ class BodyPartReader:
 
     chunk_size = 8192
 
+    # What most parts never change; at class level it costs nothing.
+    _headers: CIMultiDictProxy[str] | None = None
+    _begin: PartBegin | None = None
+    _subtype: str | None = None  # that of the message
+    _default_charset: str | None = None
+    _max_decompress_size = 256 * 1024
+    _client_max_size: int | None = None
+    _max_size_error_cls: type[Exception] | None = None
+    _decoded: DecodedBody | None = None
+    _encoded: bool | None = None  # not known before somebody asks
+    _own_source: PartSource | None = None  # made when it is needed, see part_of()
+
+    # What it is made of then; only part_of() sets them
+    _level: Level
+    _index: int
+
     def __init__(
         self,
         boundary: bytes,
@@ -78,16 +96,49 @@ class BodyPartReader:
         self._max_decompress_size = max_decompress_size
         self._client_max_size = client_max_size
         self._max_size_error_cls = max_size_error_cls
-        self._begin: PartBegin | None = None
         if isinstance(content, PartSource):
-            self._source = content
+            self._own_source = content
             # Headers that a subclass has changed are read again.
             if self._headers is None or self._headers is content.begin.headers:
                 self._begin = content.begin
         else:
-            self._source = lone_part(boundary, self.headers, content, subtype)
-        self._decoded: DecodedBody | None = None
-        self._encoded: bool | None = None  # not known before somebody asks
+            self._own_source = lone_part(boundary, self.headers, content, subtype)
+
+    @classmethod
+    def _of(
+        cls,
+        level: Level,
+        begin: PartBegin,
+        default_charset: str | None,
+        client_max_size: int | None,
+        max_size_error_cls: type[Exception] | None,
+    ) -> Self:
+        """The reader of the part that a message has come to.
+
+        A small part is mostly here as a whole, and read once. So nothing is made for it but this one object, and not by
+        the constructor; its source is when something else is done with it.
+        """
+        self = _new(cls)
+        self._level = level
+        self._index = level.index
+        self._begin = begin
+        level.part = self
+        if default_charset is not None:
+            self._default_charset = default_charset
+        if client_max_size is not None:
+            self._client_max_size = client_max_size
+            self._max_size_error_cls = max_size_error_cls
+        return self
+
+    @property
+    def _source(self) -> PartSource:
+        source = self._own_source
+        if source is None:
+            level = self._level
+            self._own_source = source = PartSource(level, self._fields, self._index)
+            if level.part is self:
+                level.part = source
+        return source
 
     # What the headers say
 
@@ -95,7 +146,7 @@ class BodyPartReader:
     def headers(self) -> CIMultiDictProxy[str]:
         """The header fields of the part."""
         if self._headers is None:
-            self._headers = self._source.begin.headers
+            self._headers = (self._begin or self._source.begin).headers
         return self._headers
 
     @property
@@ -108,21 +159,24 @@ class BodyPartReader:
                 raise ParseError(f"header fields that are no text: {exc}") from exc
             self._begin = PartBegin(
                 raw,
-                form_data=self._subtype == "form-data",
+                form_data=self._message_subtype() == "form-data",
                 policy=self._source.level.parser.policy,
                 limits=self._source.level.parser.limits,
             )
         return self._begin
 
+    def _message_subtype(self) -> str:
+        return self._source.level.parser.subtype if self._subtype is None else self._subtype
+
     @property
     def name(self) -> str | None:
         """The ``name`` parameter of Content-Disposition (RFC 7578 section 4.2)."""
-        return self._fields.name
+        return (self._begin or self._fields).name
 
     @property
     def filename(self) -> str | None:
         """The ``filename`` parameter of Content-Disposition. It is data, never a path."""
-        return self._fields.filename
+        return (self._begin or self._fields).filename
 
     @property
     def content_type(self) -> str:
@@ -134,7 +188,7 @@ class BodyPartReader:
             return content_type
         if hdrs.CONTENT_TYPE in self.headers:
             return "application/octet-stream"
-        return "message/rfc822" if self._subtype == "digest" else "text/plain"
+        return "message/rfc822" if self._message_subtype() == "digest" else "text/plain"
 
     @property
     def charset(self) -> str | None:
@@ -183,18 +237,25 @@ class BodyPartReader:
         :raises UnknownEncoding: the encoding is not known.
         :raises IncompleteBody: the input ended early.
         """
-        self._source.check()
+        if self._own_source is None and self._level.part is self:
+            # Nothing has been done with the body yet, and mostly all of it is here.
+            level, most = self._level, self._client_max_size
+            if level.receiver is not level.channel:
+                level.receiver.check()
+            if not decode or self._decoded_body() is None:
+                events = level.events
+                if len(events) > 1 and events[1] is PART_END:
+                    data = events[0]
+                    if type(data) is bytes and (most is None or len(data) <= most):
+                        events.popleft()
+                        events.popleft()
+                        level.ended = True
+                        return data
+        source = self._source
+        source.check()
         if decode and (decoded := self._decoded_body()) is not None:
             return await self._gather(decoded.receive, decoded.give_back)
-        data = self._source.whole()
-        if data is None:
-            return await self._gather(self._source.receive, self._source.give_back)
-        try:
-            self._check_size(len(data))
-        except Exception:
-            self._source.give_back(data)
-            raise
-        return data
+        return await self._gather(source.receive, source.give_back)
 
     async def _gather(
         self, receive: Callable[[], Awaitable[bytes | None]], give_back: Callable[[bytes], object]
@@ -478,6 +539,10 @@ class BodyPartReader:
                 given += len(piece)
                 for start in range(0, len(piece), size):
                     yield piece[start : start + size]
+
+
+# For the reader, not for its users
+part_of = BodyPartReader._of  # noqa: SLF001
 
 
 def _split_quartets(data: bytes) -> tuple[bytes, bytes]:

@@ -209,12 +209,7 @@ class PartBegin:
     @property
     def headers(self) -> CIMultiDictProxy[str]:
         """All header fields, in order; text that is not UTF-8 is read as ISO-8859-1."""
-        try:
-            return self._headers
-        except AttributeError:
-            headers: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict(self._fields))
-            self._headers = headers
-            return headers
+        return self._headers
 
     @property
     def media_type(self) -> MediaType | None:
@@ -233,9 +228,11 @@ class PartBegin:
         return None if self.form_data else ", ".join(self.headers.getall(hdrs.CONTENT_ENCODING, ())) or None
 
     def __getattr__(self, name: str) -> Any:
-        # The common block is split into fields only when somebody asks.
-        if name == "_fields":
-            value: object = parse_field_block(decode_field_block(self.raw), policy=Policy.STANDARD)
+        # Most parts of a form are read without a look at all their fields.
+        if name == "_headers":
+            value: object = CIMultiDictProxy(CIMultiDict(self._fields))
+        elif name == "_fields":
+            value = parse_field_block(decode_field_block(self.raw), policy=Policy.STANDARD)
         elif name == "_media_type":
             value = None if self.content_type is None else parse_media_type(self.content_type)
         else:

@@ -111,7 +111,7 @@ class Channel:
 class Level:
     """One multipart body being read."""
 
-    __slots__ = ("channel", "events", "index", "parser", "part", "receiver")
+    __slots__ = ("channel", "ended", "events", "index", "parser", "part", "receiver")
 
     @property
     def is_root(self) -> bool:
@@ -126,7 +126,9 @@ class Level:
         self.index = -1  # of the part that has been come to
         if parser.limits.max_parts is not None or parser.limits.max_total_header_bytes is not None:
             parser.starts = deque()
-        self.part: PartSource | None = None  # the part that may be read now
+        # Who may read the body that the message has come to: a PartSource, or a reader that has not needed one yet.
+        self.part: object = None
+        self.ended = False  # that body, and the event that says so has been used
 
     async def fill(self) -> bool:
         """Await one chunk and parse it; False when the input has ended before.
@@ -159,12 +161,11 @@ class Level:
             and parser.policy.rules.missing_close_delimiter is FORGIVE
         )
 
-    def come_to(self, begin: PartBegin) -> None:
-        """Count a part; ``begin`` has been taken from the events.
+    def count(self, begin: PartBegin) -> None:
+        """Hold the limits on all parts, if there are any, when a part has been come to.
 
         :raises LimitExceeded: ``max_parts``, ``max_total_header_bytes``.
         """
-        self.index += 1
         starts = self.parser.starts
         start = starts.popleft() if starts else None
         self.channel.count(begin, self.parser.limits, index=self.index, start=start)
@@ -188,13 +189,12 @@ class Level:
 class PartSource:
     """The raw body of one part, as the readers are constructed with; internal, but for being passed on."""
 
-    __slots__ = ("_ended", "_rest", "begin", "index", "level")
+    __slots__ = ("_rest", "begin", "index", "level")
 
-    def __init__(self, level: Level, begin: PartBegin) -> None:
+    def __init__(self, level: Level, begin: PartBegin, index: int) -> None:
         self.level = level
         self.begin = begin
-        self.index = level.index
-        self._ended = False
+        self.index = index
         self._rest: tuple[bytes, int] | None = None  # what is left of a piece, and from where
 
     @property
@@ -214,8 +214,9 @@ class PartSource:
 
     def check(self) -> None:
         """Raise :exc:`StateError` when the part cannot be read now."""
-        self.level.receiver.check()  # the channel, or the part that this one is inside
-        if self.level.part is not self:
+        level = self.level
+        level.receiver.check()  # the channel, or the part that this one is inside
+        if level.part is not self:
             raise StateError("the reader has moved on from this part")
 
     def at_eof(self) -> bool:
@@ -223,7 +224,7 @@ class PartSource:
         if self.passed:
             return True
         events = self.level.events
-        return self._rest is None and (self._ended or (bool(events) and events[0] is PART_END))
+        return self._rest is None and (self.level.ended or (bool(events) and events[0] is PART_END))
 
     async def receive(self) -> bytes | None:
         """The next bytes of the body, as they came; None at its end."""
@@ -231,17 +232,18 @@ class PartSource:
         return data[start:] or None
 
     async def _next(self) -> bytes | None:
-        if self.level.part is not self:
+        level = self.level
+        if level.part is not self:
             raise StateError("the reader has moved on from this part")
-        if self._ended:
+        if level.ended:
             return None
-        events = self.level.events
+        events = level.events
         while not events:
-            await self.level.fill()
+            await level.fill()
         event = events.popleft()
         if isinstance(event, bytes):
             return event
-        self._ended = True
+        level.ended = True
         return None
 
     async def _piece(self) -> tuple[bytes, int]:
@@ -290,26 +292,6 @@ class PartSource:
                 piece = rest[start:] + piece
             self._rest = (piece, 0)
 
-    def whole(self) -> bytes | None:
-        """The rest of the body when all of it is here already."""
-        events = self.level.events
-        if self._rest is not None:
-            return None
-        if self._ended:
-            return b""
-        if not events:
-            return None
-        first = events[0]
-        if isinstance(first, bytes):
-            if len(events) < 2 or events[1] is not PART_END:
-                return None
-            events.popleft()
-        else:
-            first = b""
-        events.popleft()
-        self._ended = True
-        return first
-
     async def drain(self) -> None:
         """Read the rest and drop it."""
         self._rest = None
@@ -327,23 +309,21 @@ class LonePart(PartSource):
     __slots__ = ("_lookahead", "_size")
 
     def __init__(self, level: Level, begin: PartBegin, lookahead: Lookahead) -> None:
-        super().__init__(level, begin)
+        super().__init__(level, begin, level.index)
         self._lookahead = lookahead
         self._size = 0
 
     async def _next(self) -> bytes | None:
-        if self._ended:
+        level = self.level
+        if level.ended:
             return None
         data = await super()._next()
         if data is not None:
             self._size += len(data)
-        if data is None or (self.level.events and self.level.events[0] is PART_END):
-            self._ended = True
+        if data is None or (level.events and level.events[0] is PART_END):
+            level.ended = True
             self._lookahead.unread(self._size)
         return data
-
-    def whole(self) -> bytes | None:
-        return None  # _next() has to see every piece
 
 
 class Lookahead:

@@ -219,6 +219,7 @@ class PushMultipartParser:
         "_searched",
         "_shared",
         "_size",
+        "_sought",
         "_state",
         "_step_to",
         "_tail",
@@ -298,6 +299,7 @@ class PushMultipartParser:
         # How much is split at its delimiters in one go, and up to which offset parts are read step by step instead
         self._window = _MIN_WINDOW
         self._step_to = 0
+        self._sought = 0  # up to where the chunk in hand has no delimiter
         self._index = -1  # of the part in hand
         self._name: str | None = None  # its name, for errors
         # Preamble, body or epilogue so far
@@ -406,13 +408,18 @@ class PushMultipartParser:
                 self._size + size <= (terms.max_part_size if state is BODY else terms.max_preamble)
                 and self._offset + size <= terms.max_total_size
                 and not (matched and delimiter.startswith(data[: len(delimiter) - matched], matched))
-                and (
-                    data.find(self._dash_boundary) < 0
-                    if size < _LARGE
-                    # Where there is no CR, that is soon found out.
-                    else data.find(self._initial) < 0 or data.find(delimiter) < 0
-                )
             ):
+                if size < _LARGE:
+                    found = data.find(self._dash_boundary)
+                else:
+                    found = data.find(self._initial)  # where there is none, that is soon found out
+                    if found >= 0:
+                        found = data.find(delimiter, found)
+            else:
+                found = 0
+            if found > 0:
+                self._sought = found - len(CRLF)
+            elif found < 0:
                 self._offset += len(data)
                 self._size += size
                 cut = data.rfind(self._initial, self._tail)
@@ -447,6 +454,7 @@ class PushMultipartParser:
             self._run(data, emit)
         except MultipartError as exc:
             return self._fail(exc, events)
+        self._sought = 0
         self._offset += len(data)
         return events if self._callbacks is None else self._dispatch(events)
 
@@ -661,7 +669,7 @@ class PushMultipartParser:
             if self._state is not state or position == stop:
                 return self._counted(position, emit) if state is COUNTED_BODY else position
         delimiter = self._delimiter
-        found = data.find(delimiter, position, stop)
+        found = data.find(delimiter, max(position, self._sought), stop)
         if found < 0:
             return self._pass_on(data, position, stop, emit)
         self._deliver(data, position, found, emit)
@@ -894,6 +902,8 @@ class PushMultipartParser:
         if line == Line.IS_CLOSE_DELIMITER:
             self._end(emit)
             return end
+        if self._line_table is STANDARD_LINE and data.endswith(CRLF, 0, end):
+            return self._parts(data, end - len(CRLF), emit)
         self._begin_headers()
         if line == Line.IS_HEADER:
             self._forgive("header-on-delimiter-line", end - len(HEADER), None)
@@ -978,7 +988,9 @@ class PushMultipartParser:
 
     def _begin_part(self, block: bytes, position: int, body: int, emit: Callable[[Event], object]) -> None:
         head = CRLF + block if block else b""
-        begin = self._terms.cache.get(head) or self._read_block(head, self._index + 1, position)
+        begin = self._terms.cache.get(head)
+        if begin is None:
+            begin = self._read_block(head, self._index + 1, position, is_short=_is_short(head))
         self._index += 1
         self._name = begin.name
         usage = self._usage
@@ -993,7 +1005,7 @@ class PushMultipartParser:
         emit(begin)
         self._begin_body(begin, body, emit)
 
-    def _read_block(self, head: bytes, index: int, position: int) -> PartBegin:
+    def _read_block(self, head: bytes, index: int, position: int, *, is_short: bool) -> PartBegin:
         block = head[2:]
         try:
             begin = PartBegin(block, form_data=self._terms.form_data, policy=self.policy, limits=self.limits)
@@ -1006,7 +1018,7 @@ class PushMultipartParser:
         if (
             not begin.defects
             and begin.boundary is None  # whose length may be within other limits, and not within these
-            and _is_short(head)
+            and is_short
             and block.count(b";") <= _FAST_PARAMETERS
         ):
             cache = self._terms.cache
@@ -1077,7 +1089,7 @@ class PushMultipartParser:
                         break
                     if begin is not None:
                         emit(PART_END)
-                    begin = following or self._read_block(head, index + 1, position + 2)
+                    begin = following or self._read_block(head, index + 1, position + 2, is_short=True)
                     body = text
                     index += 1
                     header_bytes += len(begin.raw)
@@ -1108,11 +1120,11 @@ class PushMultipartParser:
                 emit(PART_END)
                 self._end(emit)
                 return position + len(CLOSE_LINE)
-            elif pieces and stop < len(data) and len(rest) <= _FAST_BYTES:
-                self._window = min(2 * self._window, _MAX_WINDOW)
-                continue
             elif stop < len(data) or len(rest) > _FAST_BYTES:
                 blank_line = data.find(BLANK, position, position + _FAST_BYTES + len(BLANK))
+                if blank_line >= 0 and pieces and stop < len(data) and len(rest) <= _FAST_BYTES:
+                    self._window = min(2 * self._window, _MAX_WINDOW)
+                    continue
                 head = data[position : max(position, blank_line)]
                 if blank_line >= 0 and _is_short(head):
                     self._window = _MIN_WINDOW

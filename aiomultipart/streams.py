@@ -36,7 +36,11 @@ __all__ = (
 )
 
 READ_SIZE = 256 * 1024
-"""What a source with ``read(n)`` is asked for, in bytes."""
+"""What a source with ``read(n)`` is asked for, in bytes: there may be a thread behind it, and each read a hop."""
+
+FED_SIZE = 64 * 1024
+"""What a source that is fed is asked for. It has its bytes in memory, mostly in smaller chunks, which it hands on as
+they are when one is enough, and copies together when more is asked for."""
 
 
 class _HasRead(type(Protocol)):  # type: ignore[misc]  # the metaclass of protocols
@@ -88,8 +92,8 @@ class AsgiBody:
         self._at_eof = False
         self._is_gone = False
 
-    async def read(self, n: int = -1, /) -> bytes:
-        """The next message's bytes, however many; ``b""`` at the end.
+    async def receive(self) -> bytes | None:
+        """The bytes of the next message that has some, however many; None at the end.
 
         :raises IncompleteBody: the client has disconnected.
         """
@@ -103,7 +107,14 @@ class AsgiBody:
                 return bytes(body)
         if self._is_gone:
             raise IncompleteBody("the client has disconnected")
-        return b""
+        return None
+
+    async def read(self, n: int = -1, /) -> bytes:
+        """The same; ``b""`` at the end."""
+        return await self.receive() or b""
+
+    async def aclose(self) -> None:
+        """Nothing to close: the server does that."""
 
 
 def open_source(content: ByteStream) -> Source:
@@ -111,7 +122,7 @@ def open_source(content: ByteStream) -> Source:
 
     :raises TypeError: ``content`` has neither an awaitable ``read(n)`` nor is it an async iterable or bytes.
     """
-    if isinstance(content, StreamReader):
+    if isinstance(content, (StreamReader, AsgiBody)):
         return content
     if isinstance(content, (bytes, bytearray, memoryview)):
         return _BytesSource(bytes(content))
@@ -137,13 +148,14 @@ class _BytesSource:
 
 
 class _ReadSource:
-    __slots__ = ("_content",)
+    __slots__ = ("_content", "_size")
 
     def __init__(self, content: AsyncReadable) -> None:
         self._content = content
+        self._size = FED_SIZE if hasattr(content, "feed_data") else READ_SIZE
 
     async def receive(self) -> bytes | None:
-        result = self._content.read(READ_SIZE)
+        result = self._content.read(self._size)
         if isinstance(result, bytes):
             raise TypeError(f"read() of {type(self._content)!r} is not async")
         return await result or None

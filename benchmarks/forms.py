@@ -28,7 +28,7 @@ from .harness import Scenario
 
 BOUNDARY = "----WebKitFormBoundaryAbCdEf0123456789"
 CHUNK = 64 * 1024
-MB = 1024 * 1024
+MB = 1_000_000
 OURS, STARLETTE, AIOHTTP, WERKZEUG = "aiomultipart", "starlette", "aiohttp", "werkzeug"
 FILENAME, CONTENT_TYPE = "holidays.jpg", "image/jpeg"
 # What a browser sends

@@ -20,8 +20,8 @@ from .harness import Scenario, available
 
 BOUNDARY = "----WebKitFormBoundaryAbCdEf0123456789"
 DELIMITER = f"\r\n--{BOUNDARY}".encode()
-KB, MB = 1024, 1024 * 1024
-CHUNKS = {"1.4": 1434, "16": 16 * KB, "64": 64 * KB}  # a packet, a small and a large buffer
+KIB, MB = 1024, 1_000_000
+CHUNKS = {"1.4": 1434, "16": 16 * KIB, "64": 64 * KIB}  # a packet, a small and a large buffer
 
 Message: TypeAlias = Sequence[bytes]  # in the chunks in which it arrives
 Parts: TypeAlias = list[tuple[str | None, str | None, str | None, object]]
@@ -268,7 +268,7 @@ def _render(*parts: tuple[str, bytes]) -> bytes:
     return data + f"--{BOUNDARY}--\r\n".encode()
 
 
-def _cut(data: bytes, chunk: int = 64 * KB) -> Message:
+def _cut(data: bytes, chunk: int = 64 * KIB) -> Message:
     return [data[start : start + chunk] for start in range(0, len(data), chunk)]
 
 

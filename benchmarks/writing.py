@@ -38,7 +38,7 @@ from aiomultipart import hdrs
 
 from .harness import Scenario
 
-KB, MB = 1024, 1024 * 1024
+KIB, MB = 1024, 1_000_000
 BOUNDARY = "----aiomultipart-benchmark-0123456789"
 OURS, AIOHTTP, HTTPX, TOOLBELT, URLLIB3 = "aiomultipart", "aiohttp", "httpx", "requests-toolbelt", "urllib3"
 FLOOR, WRITTEN_FLOOR = "by hand", "by hand, with asyncio"
@@ -232,7 +232,7 @@ def _httpx_pieces(files: Any) -> Iterable[bytes]:
     return request.stream
 
 
-def _toolbelt_pieces(fields: Any, size: int = 64 * KB) -> Iterable[bytes]:
+def _toolbelt_pieces(fields: Any, size: int = 64 * KIB) -> Iterable[bytes]:
     encoder = MultipartEncoder(fields)
     while piece := encoder.read(size):
         yield piece
@@ -361,7 +361,7 @@ def _file_by_hand(path: Path) -> Iterable[bytes]:
         "Content-Type: application/octet-stream\r\n\r\n"
     ).encode()
     with path.open("rb", buffering=0) as file:
-        while piece := file.read(256 * KB):
+        while piece := file.read(256 * KIB):
             yield piece
     yield f"\r\n--{BOUNDARY}--\r\n".encode()
 
@@ -396,8 +396,8 @@ class _Source:
         self._data = data
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for start in range(0, len(self._data), 64 * KB):
-            yield self._data[start : start + 64 * KB]
+        for start in range(0, len(self._data), 64 * KIB):
+            yield self._data[start : start + 64 * KIB]
 
 
 def _encoded(name: str, encoding: str) -> Build:
@@ -420,14 +420,14 @@ def _encoded_by_hand(name: str, encoding: str, encode: Callable[[bytes], Iterabl
 
 def _gzip(data: bytes) -> Iterable[bytes]:
     codec = zlib.compressobj(wbits=31)
-    for start in range(0, len(data), 64 * KB):
-        yield codec.compress(data[start : start + 64 * KB])
+    for start in range(0, len(data), 64 * KIB):
+        yield codec.compress(data[start : start + 64 * KIB])
     yield codec.flush()
 
 
 def _base64(data: bytes) -> Iterable[bytes]:
-    for start in range(0, len(data), 57 * KB):
-        yield base64.b64encode(data[start : start + 57 * KB])
+    for start in range(0, len(data), 57 * KIB):
+        yield base64.b64encode(data[start : start + 57 * KIB])
 
 
 @functools.cache

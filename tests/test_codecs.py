@@ -593,6 +593,35 @@ def test_base64_strict(data: bytes, out: bytes, message: str) -> None:
     assert every_way(lambda: decoding("base64"), data) == (out, f"CodecError: base64: {message}")
 
 
+def in_lines(text: bytes, length: int, line_end: bytes) -> bytes:
+    return line_end.join([text[i : i + length] for i in range(0, len(text), length)])
+
+
+# What stands in the lines may be decoded without a look at each character; whatever is odd about them must not pass.
+@pytest.mark.parametrize(
+    "line_end", [b"\n", b"\r\n", b"\r", b"\n\r", b"\r\r\n", b" \r\n", b"\r\n\r\n", b"\t", b"\n" * 20]
+)
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 75, 76, 500])
+def test_base64_lines(line_end: bytes, length: int) -> None:
+    body = random.Random(length).randbytes(400)
+    text = in_lines(base64.b64encode(body), length, line_end)
+    assert every_way(lambda: decoding("base64"), text + line_end, splits=40) == (body, None)
+    ragged = text[:70] + line_end + text[70:333] + b"\r\n" + text[333:]
+    assert every_way(lambda: decoding("base64"), ragged, splits=40) == (body, None)
+
+
+@pytest.mark.parametrize("foreign", [b"-", b"----", b"-" * 76, b"\xff\r\n--", b"\0" * 4])
+@pytest.mark.parametrize("place", [0, 1, 4, 77, 78, 200, 311, 312])
+def test_base64_lines_with_foreign_characters(foreign: bytes, place: int) -> None:
+    text = in_lines(base64.b64encode(random.Random(1).randbytes(231)), 76, b"\r\n")
+    before = text[:place].translate(None, b"\r\n")
+    expected = base64.b64decode(before[: len(before) // 4 * 4])
+    out, error = every_way(lambda: decoding("base64"), text[:place] + foreign + text[place:])
+    assert (out, error) == (expected, f"CodecError: base64: byte {foreign[0]:#04x} is not in the alphabet")
+    replaced = text[:place] + foreign + text[place + len(foreign) :]
+    assert outcome(decoding("base64"), [replaced]) == (out, error)
+
+
 def test_base64_large() -> None:
     body = RNG.randbytes(400_000)
     for data in (base64.b64encode(body), base64.encodebytes(body).replace(b"\n", b"\r\n")):

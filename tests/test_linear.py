@@ -33,6 +33,7 @@ from aiomultipart import BodyPartReader, MultipartReader
 from aiomultipart.codecs import Codec, base, decoder
 from aiomultipart.events import PART_END, PartBegin, read_common_form_block
 from aiomultipart.exceptions import CodecError, LimitExceeded, MultipartError
+from aiomultipart.levels import PartSource
 from aiomultipart.limits import Limits, Policy
 from aiomultipart.parser import PushMultipartParser
 
@@ -504,7 +505,7 @@ def events_of(reader: MultipartReader) -> int:
     level = reader._level
     for event in level.events:
         waiting += len(event) if isinstance(event, bytes) else len(getattr(event, "raw", b""))
-    rest = level.part._rest if level.part is not None else None
+    rest = level.part._rest if isinstance(level.part, PartSource) else None
     return waiting + (len(rest[0]) if rest else 0)
 
 

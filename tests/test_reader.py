@@ -17,6 +17,7 @@ from aiomultipart import (
     Limits,
     MultipartReader,
     ParseError,
+    Policy,
     StateError,
 )
 from aiomultipart.streams import ByteStream
@@ -185,6 +186,35 @@ async def test_a_cancelled_fetch_next_part_loses_no_part() -> None:
 async def test_fetch_next_part_before_next() -> None:
     with pytest.raises(StateError):
         await MultipartReader(MIXED, THREE).fetch_next_part()
+
+
+async def test_fetch_next_part_again() -> None:
+    reader = MultipartReader(MIXED, THREE)
+    part = await next_part(reader)
+    again = await reader.fetch_next_part()
+    assert isinstance(again, BodyPartReader)
+    assert await again.read_chunk(3) == b"one"
+    assert await part.read() == b"\r\n--"
+    assert again.at_eof()
+    assert await all_parts(reader) == [b"", b"three"]
+
+
+async def test_what_a_part_says_when_the_reader_has_moved_on() -> None:
+    message = build((b"A: 1", b"one"), (b"A: 2\r\nContent-Length: -1", b"two"), (b"A: 3", b"three"))
+    reader = MultipartReader(MIXED, message, policy=Policy.LENIENT)
+    parts = [part async for part in reader]
+    assert [[defect.kind for defect in part.defects] for part in parts] == [[], ["bad-content-length"], []]
+    assert [part.headers["A"] for part in parts] == ["1", "2", "3"]
+    for part in parts:
+        assert isinstance(part, BodyPartReader)
+        assert part.at_eof()
+        with pytest.raises(StateError, match="moved on"):
+            await part.read()
+
+
+async def test_a_part_has_no_other_attributes() -> None:
+    part = await next_part(MultipartReader(MIXED, THREE))
+    assert not hasattr(part, "length")
 
 
 async def test_subclasses_with_the_signatures_of_aiohttp() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from aiomultipart import MultipartReader, StateError, StreamReader
-from aiomultipart.streams import AsyncReadable
+from aiomultipart.streams import AsgiBody, AsyncReadable
 from tests.reading import MIXED, all_parts, build
 
 
@@ -50,6 +50,22 @@ async def test_read() -> None:
     assert stream.at_eof()
     assert await stream.read(5) == b""
     assert await stream.read() == b""
+
+
+@pytest.mark.parametrize(("attribute", "size"), [("feed_data", 64 * 1024), ("seek", 256 * 1024)])
+async def test_how_much_a_source_is_asked_for(attribute: str, size: int) -> None:
+    """What is fed has its bytes in memory; elsewhere each read may be a hop to a thread."""
+    asked = []
+    chunks = iter([build((b"", b"1"))])
+
+    class Readable:
+        async def read(self, n: int, /) -> bytes:
+            asked.append(n)
+            return next(chunks, b"")
+
+    setattr(Readable, attribute, None)
+    assert await all_parts(MultipartReader(MIXED, Readable())) == [b"1"]
+    assert set(asked) == {size}
 
 
 async def test_read_all() -> None:
@@ -191,3 +207,21 @@ async def test_a_message_fed_while_it_is_read() -> None:
         await asyncio.sleep(0)
     stream.feed_eof()
     assert await reading == [b"one", b"two"]
+
+
+async def test_the_body_of_an_asgi_request() -> None:
+    """It is an ordinary stream, too."""
+    messages = iter(
+        [
+            {"type": "http.request", "body": b"abc", "more_body": True},
+            {"type": "http.request", "more_body": True},
+            {"type": "http.request", "body": b"d"},
+        ]
+    )
+
+    async def receive() -> dict[str, object]:
+        return next(messages)
+
+    body = AsgiBody(receive)
+    assert isinstance(body, AsyncReadable)
+    assert [await body.read(2) for _ in range(4)] == [b"abc", b"d", b"", b""]

@@ -25,9 +25,16 @@ class Base64Decoder(Stage):
     coding = "base64"
     _quartet = b""  # its beginning, when it is not complete
     _padded = False
+    _odd = False  # not in lines of one length, or damaged
 
     def _step(self, data: memoryview, want: int) -> tuple[bytes, int]:
-        text = self._quartet + bytes(data).translate(None, b"\r\n \t")
+        text = b"".join((self._quartet, data))
+        if not (self._padded or self._odd or b"=" in text):
+            out = self._decode_lines(text)
+            if out is not None:
+                return out, len(data)
+            self._odd = True
+        text = text.translate(None, b"\r\n \t")
         if self._padded and text:
             raise self._damaged("data after the padding")
         foreign = text.translate(None, _BASE64_ALPHABET)
@@ -41,6 +48,33 @@ class Base64Decoder(Stage):
         elif len(self._quartet) >= 4:
             self._fail(self._bad_quartet(self._quartet[:4]))
         return binascii.a2b_base64(text[:end]), len(data)
+
+    def _decode_lines(self, text: bytes) -> bytes | None:
+        """What characters of the alphabet in lines of one length decode to; None for any other text.
+
+        binascii passes over what is foreign, and then gives less than it should. So nobody has to look at each
+        character if it is known how many are line ends, and in lines of one length these are easily found.
+        """
+        size = end = len(text)
+        first = text.find(b"\n")
+        if first >= 0:
+            length = max(text.find(b"\n", first + 1) - first, 1)
+            size -= text[first::length].count(b"\n") + text[(first - 1) % length :: length].count(b"\r")
+        elif text.endswith(b"\r"):
+            size -= 1
+        rest = size % 4
+        while rest and end > max(len(text) - 16, 0):
+            end -= 1
+            rest -= text[end] not in b"\r\n"
+        quartet = text[end:].translate(None, b"\r\n \t")
+        try:
+            out = binascii.a2b_base64(memoryview(text)[:end])
+        except binascii.Error:
+            return None
+        if len(quartet) != size % 4 or len(out) != size // 4 * 3:
+            return None
+        self._quartet = quartet
+        return out
 
     def _bad_quartet(self, quartet: bytes) -> CodecError:
         """The error for what is no quartet: 4 characters, or fewer at the end of the input."""
