@@ -62,6 +62,8 @@ class Stage(Codec):
     _bite = SLICE  # the most of a slice to give to one step
     _dry = True  # the step has nothing more to give without input
 
+    _never_grows = False  # whether there is never more output than input
+
     _raw = 0  # bytes of input, the current slice included
     _checkpoint = 0  # the offset that _raw must not cross
     _decoded = 0  # bytes of output
@@ -132,9 +134,11 @@ class Stage(Codec):
     def _set_checkpoint(self, raw: int) -> None:
         """Let the input up to the raw offset in, and reckon how much output it may have."""
         size, ratio = self._limits.max_decoded_size, self._limits.max_decode_ratio
-        by_size = sys.maxsize if size is None else size
-        by_ratio = sys.maxsize if ratio is None else max(self._limits.decode_ratio_floor, ratio * raw)
-        self._checkpoint, self._ceiling = raw, min(by_size, by_ratio)
+        self._checkpoint, self._ceiling = raw, sys.maxsize if size is None else size
+        if ratio is None or (ratio >= 1 and self._never_grows):
+            self._checkpoint = sys.maxsize
+        else:
+            self._ceiling = min(self._ceiling, max(self._limits.decode_ratio_floor, ratio * raw))
 
     def _put_out(self, out: bytes) -> None:
         self._decoded += len(out)

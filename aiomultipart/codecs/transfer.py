@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import binascii
+import functools
 import re
+import struct
+from collections.abc import Callable
 from typing import Final
 
 from aiomultipart.exceptions import CodecError
@@ -23,6 +26,7 @@ class Base64Decoder(Stage):
     """Strict, where RFC 2045 would ignore what is foreign; white space between the characters is what it may be."""
 
     coding = "base64"
+    _never_grows = True
     _quartet = b""  # its beginning, when it is not complete
     _padded = False
     _odd = False  # not in lines of one length, or damaged
@@ -91,6 +95,12 @@ class Base64Decoder(Stage):
         return b""
 
 
+@functools.lru_cache(maxsize=8)
+def _lines(count: int) -> Callable[[bytes], tuple[bytes, ...]]:
+    """What cuts text into so many lines of 76 characters; in half the time that slices take."""
+    return struct.Struct("76s" * count).unpack
+
+
 class Base64Encoder(Stage):
     """Lines of 76 characters with CRLF between them, none after the last: see :func:`encoded_size`."""
 
@@ -102,7 +112,7 @@ class Base64Encoder(Stage):
         self._line = octets[whole:]
         text = binascii.b2a_base64(octets[:whole], newline=False)
         # What is behind the last line, nothing, gives it its CRLF.
-        return b"\r\n".join([text[i : i + 76] for i in range(0, len(text) + 1, 76)]), len(data)
+        return b"\r\n".join((*_lines(len(text) // 76)(text), b"")), len(data)
 
     def _finish(self) -> bytes:
         return binascii.b2a_base64(self._line, newline=False)
