@@ -441,7 +441,7 @@ class PushMultipartParser:
                 self._offset += size
                 self._size += size
                 return ()
-        elif state >= CLOSED:
+        elif state is CLOSED or state is FAILED:
             self._refuse()
         events: list[Event] = []
         emit = events.append
