@@ -203,6 +203,7 @@ class PushMultipartParser:
         "_images",
         "_index",
         "_initial",
+        "_lent",
         "_line",
         "_line_bytes",
         "_line_start",
@@ -216,6 +217,7 @@ class PushMultipartParser:
         "_plain",
         "_rejoined",
         "_remaining",
+        "_room",
         "_searched",
         "_shared",
         "_size",
@@ -299,6 +301,9 @@ class PushMultipartParser:
         # How much is split at its delimiters in one go, and up to which offset parts are read step by step instead
         self._window = _MIN_WINDOW
         self._step_to = 0
+        # Where chunks are only body: how much more of it may come, and how much that was when it was last counted
+        self._room = -1
+        self._lent = 0
         self._sought = 0  # up to where the chunk in hand has no delimiter
         self._index = -1  # of the part in hand
         self._name: str | None = None  # its name, for errors
@@ -395,46 +400,25 @@ class PushMultipartParser:
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError(f"data must be bytes, a bytearray or a memoryview, not {type(data)!r}")
             data = bytes(data)
-        state = self._state
         size = len(data)
-        if (state is BODY or (state is PREAMBLE and self._offset)) and size and self._plain:
-            # Most chunks of a file are body and nothing else. What the steps would do with them, in one piece.
-            matched, delimiter, terms = self._matched, self._delimiter, self._terms
-            held = b""  # that was not the beginning of a delimiter
-            if matched:
-                held = delimiter[self._shared : matched]
-                size += len(held)
-            if (
-                self._size + size <= (terms.max_part_size if state is BODY else terms.max_preamble)
-                and self._offset + size <= terms.max_total_size
-                and not (matched and delimiter.startswith(data[: len(delimiter) - matched], matched))
-            ):
-                if size < _LARGE:
-                    found = data.find(self._dash_boundary)
-                else:
-                    found = data.find(self._initial)  # where there is none, that is soon found out
-                    if found >= 0:
-                        found = data.find(delimiter, found)
+        if 0 < size <= self._room:
+            # Most chunks of a file are body and nothing else: for them as little is done as can be.
+            found = data.find(self._dash_boundary if size < _LARGE else self._delimiter)
+            if found >= 0:
+                self._sought = max(0, found - len(CRLF))
             else:
-                found = 0
-            if found > 0:
-                self._sought = found - len(CRLF)
-            elif found < 0:
-                self._offset += len(data)
-                self._size += size
                 cut = data.rfind(self._initial, self._tail)
-                if cut >= 0 and delimiter.startswith(data[cut:]):
-                    self._shared = 0
-                    self._matched = matched = len(data) - cut
-                    self._size -= matched
-                    data = data[:cut]
-                elif matched:
-                    self._matched = self._shared = 0
-                if state is PREAMBLE:
-                    return ()
-                if held:
-                    return (held, data) if data else (held,)
-                return (data,) if data else ()
+                if cut < 0 or not self._delimiter.startswith(data[cut:]):
+                    self._room -= size
+                    return (data,) if self._state is BODY else ()
+        if self._room >= 0:
+            self._settle()
+        state = self._state
+        if state is BODY or state is PREAMBLE:
+            if size and self._plain and self._offset and not self._sought:
+                body = self._between_delimiters(data)
+                if body is not None:
+                    return body
         elif state is EPILOGUE:
             terms = self._terms
             if self._size + size <= terms.max_epilogue and self._offset + size <= terms.max_total_size:
@@ -458,6 +442,49 @@ class PushMultipartParser:
         self._offset += len(data)
         return events if self._callbacks is None else self._dispatch(events)
 
+    def _settle(self) -> None:
+        """Count the chunks that were only body, which was put off."""
+        self._offset += self._lent - self._room
+        self._size += self._lent - self._room
+        self._room = -1
+
+    def _between_delimiters(self, data: bytes) -> tuple[bytes, ...] | None:
+        """What the steps would make of a chunk without a delimiter in it, in one piece; None for any other."""
+        state, terms, matched, delimiter = self._state, self._terms, self._matched, self._delimiter
+        held = delimiter[self._shared : matched] if matched else b""
+        size = self._size + len(held) + len(data)
+        most = terms.max_part_size if state is BODY else terms.max_preamble
+        if (
+            size > most
+            or self._offset + len(data) > terms.max_total_size
+            or (
+                matched
+                and data[0] == delimiter[matched]  # mostly it is not, which is the quicker way to see that
+                and delimiter.startswith(data[: len(delimiter) - matched], matched)
+            )
+        ):
+            return None
+        found = data.find(self._dash_boundary if len(data) < _LARGE else delimiter)
+        if found >= 0:
+            self._sought = max(0, found - len(CRLF))
+            return None
+        self._offset += len(data)
+        self._size = size
+        cut = data.rfind(self._initial, self._tail)
+        if cut >= 0 and delimiter.startswith(data[cut:]):
+            self._shared = 0
+            self._matched = matched = len(data) - cut
+            self._size = size - matched
+            data = data[:cut]
+        else:
+            self._matched = self._shared = 0
+            self._room = self._lent = min(most - size, terms.max_total_size - self._offset)
+        if state is PREAMBLE:
+            return ()
+        if held:
+            return (held, data) if data else (held,)
+        return (data,) if data else ()
+
     def close(self) -> Iterable[Event]:
         """The input has ended.
 
@@ -472,6 +499,8 @@ class PushMultipartParser:
             return ()
         if self._state is FAILED:
             self._refuse()
+        if self._room >= 0:
+            self._settle()
         events: list[Event] = []
         try:
             if self._state is not EPILOGUE:

@@ -182,7 +182,8 @@ class Counting(bytes):
     def find(self, sub: Any, start: Any = 0, end: Any = None, /) -> int:
         start, end, _ = slice(start, end).indices(len(self))
         found = super().find(sub, start, end)
-        COUNTER.searched += max(0, (found + len(sub) if found >= 0 else end) - start)
+        if len(sub) <= end - start:  # in less there is nothing to look for
+            COUNTER.searched += (found + len(sub) if found >= 0 else end) - start
         return found
 
     def rfind(self, sub: Any, start: Any = 0, end: Any = None, /) -> int:
