@@ -128,7 +128,7 @@ class Level:
             parser.starts = deque()
         # Who may read the body that the message has come to: a PartSource, or a reader that has not needed one yet.
         self.part: object = None
-        self.ended = False  # that body, and the event that says so has been used
+        self.ended = False  # whether the end of that body has come, and its event been taken
 
     async def fill(self) -> bool:
         """Await one chunk and parse it; False when the input has ended before.

@@ -175,7 +175,7 @@ class JsonPayload(BytesPayload):
         **kwargs: Any,
     ) -> None:
         data = (_encode_json if dumps is json.dumps else dumps)(value).encode(encoding)
-        if headers is None and filename is None:
+        if headers is None and filename is None and isinstance(content_type, str):
             self._hold(data, content_type, encoding)
         else:
             super().__init__(data, headers, content_type, filename, encoding)
@@ -296,7 +296,9 @@ def payload_factory(data: Any) -> Factory | None:
 
     :raises LookupError: there is none.
     """
-    return PAYLOAD_REGISTRY.factory(data)
+    registry = PAYLOAD_REGISTRY
+    # One that somebody has put in its place has a way of its own.
+    return registry.factory(data) if type(registry) is PayloadRegistry else registry.get
 
 
 def register_payload(factory: Factory, type: _Types, *, order: Order = Order.normal) -> None:  # noqa: A002  (aiohttp's)

@@ -1,8 +1,8 @@
 """What every payload is: :class:`Payload`, and the two ways to get at its bytes.
 
-Which way the data flows: object -> :class:`Payload` -> :func:`chunks_of` -> the writer's framing. That is the one
-way in which bytes come out; ``write()``, ``as_bytes()`` and the writer all use it. A subclass that defines ``write()``,
-as aiohttp's do, is turned into chunks by running that coroutine from one written piece to the next.
+Which way the data flows: object -> :class:`Payload` -> :func:`chunks_of` -> the writer's framing. What is bytes already
+goes to the framing as it is. A subclass that defines ``write()``, as aiohttp's do, is turned into chunks by running
+that coroutine from one written piece to the next.
 
 Each payload says of itself ``whole()`` (all bytes at once, where they are in memory anyway), ``size`` and whether it
 can be sent a second time (``rewind()``).
@@ -60,7 +60,9 @@ UNSET: Final = Unset.UNSET
 """An argument that was not given, where None says something else."""
 
 
-_HOW_IT_IS_SENT = frozenset({"chunks", "consumed", "headers", "rewind", "size", "whole", "write"})
+_HOW_IT_IS_SENT = frozenset(
+    {"chunks", "consumed", "headers", "rewind", "set_content_disposition", "size", "whole", "write"}
+)
 
 
 def header_items(headers: HeadersLike) -> Iterable[tuple[str, str]]:
@@ -99,7 +101,8 @@ class Payload:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._defined_by = {"chunks", "whole", "write"} & vars(cls).keys() or cls._defined_by
-        if _HOW_IT_IS_SENT & vars(cls).keys():
+        mixed_in = [base for base in cls.__mro__ if not issubclass(base, Payload)]
+        if any(_HOW_IT_IS_SENT & vars(base).keys() for base in (cls, *mixed_in)):
             cls._is_bytes = bool(vars(cls).get("_is_bytes"))
 
     def __init__(
@@ -226,10 +229,14 @@ class Payload:
         return True
 
     def _head(self, delimiter: str, in_form_data: bool) -> bytes | None:
-        """What stands before the body, where it was announced; None once somebody has asked for the headers."""
+        """What stands before the body, where it was announced; None once somebody has asked for the headers, or has
+        changed the value.
+        """
         if self._fields is not None or (in_form_data and self._length is not None):
             return None
         disposition, length = self._disposition, self._length
+        if length is not None and length != len(self._value):
+            return None
         if length is None:
             block = f"{delimiter}Content-Type: {self._content_type}\r\nContent-Disposition: {disposition}\r\n\r\n"
         elif disposition is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import threading
 from collections.abc import AsyncIterator
 from inspect import isawaitable
 from typing import IO, Any
@@ -37,6 +38,7 @@ class IOBasePayload(Payload):
         if self._filename is not None and disposition is not None and hdrs.CONTENT_DISPOSITION not in self.headers:
             self.set_content_disposition(disposition, filename=self._filename)
         self._started = False
+        self._reading = threading.Lock()
         try:
             self._start = value.tell() if value.seekable() else None
         except (AttributeError, OSError, ValueError):
@@ -160,14 +162,16 @@ class BufferedReaderPayload(IOBasePayload):
         """The file's bytes, read in a thread, and ahead where that cannot take for ever as with a pipe."""
         if self._size_on_disk() is None:
             return super().chunks()
-        start = self._start
+        position = self._start or 0
 
         def read() -> bytes:
-            nonlocal start
-            if start is not None:
-                self._value.seek(start)
-                start = None
-            return _as_bytes(self._value.read(READ_SIZE), self._encoding)
+            nonlocal position
+            # A thread that still reads for one who went away must not move the file under another.
+            with self._reading:
+                self._value.seek(position)
+                chunk = self._value.read(READ_SIZE)
+            position += len(chunk)
+            return _as_bytes(chunk, self._encoding)
 
         return read_ahead(read, _AHEAD)
 

@@ -1,8 +1,8 @@
 """Building and sending multipart bodies: :class:`MultipartWriter`.
 
 Which way the data flows: payload -> codec -> framing -> sink. ``layout()`` is the one description of the message, made
-anew from the headers as they are when rendering starts. ``size`` is the sum of it, ``chunks()`` renders it; iteration,
-``write()`` and ``as_bytes()`` use ``chunks()``.
+anew from the headers as they are when rendering starts. ``size`` is the sum of it; :mod:`aiomultipart.framing` renders
+it, for ``chunks()``, which iteration and ``as_bytes()`` use, and for ``write()``.
 """
 
 from __future__ import annotations

@@ -486,6 +486,15 @@ def test_max_decode_ratio(name: str) -> None:
         assert outcome(decoding(name, limits), [data]) == (body, None)
 
 
+@pytest.mark.parametrize("name", COMPRESS)
+def test_without_a_ratio_cuts_change_nothing(name: str) -> None:
+    data = COMPRESS[name](RNG.randbytes(300_000))[:-40_000]
+    for size in (None, 200_000):
+        limits = Limits(max_decode_ratio=None, max_decoded_size=size)
+        whole = outcome(decoding(name, limits), [data])
+        assert whole == outcome(decoding(name, limits), [data[i : i + 1000] for i in range(0, len(data), 1000)])
+
+
 def test_ratio_is_held_against_the_input_so_far() -> None:
     # First what does not compress, then what does: enough credit. The other way round there is none yet.
     noise, zeros = gzip.compress(RNG.randbytes(20_000)), gzip.compress(b"\0" * 200_000)

@@ -766,3 +766,78 @@ def test_names_are_those_of_aiohttp() -> None:
     for order in aiohttp_payload.Order:
         assert Order(order.value).name == order.name
     assert aiohttp_payload.register_payload.__name__ == register_payload.__name__
+
+
+# What a subclass or a caller has changed is what is sent
+
+
+class Upper:
+    def whole(self) -> bytes:
+        data: bytes = super().whole()  # type: ignore[misc]
+        return data.upper()
+
+
+class Signed:
+    @property
+    def headers(self) -> CIMultiDict[str]:
+        headers: CIMultiDict[str] = super().headers  # type: ignore[misc]
+        headers["X-Signed"] = "1"
+        return headers
+
+
+@pytest.mark.parametrize(("mixin", "sent"), [(Upper, b"\r\n\r\nABC\r\n"), (Signed, b"\r\nX-Signed: 1\r\n")])
+async def test_mixins(mixin: type, sent: bytes) -> None:
+    writer = MultipartWriter("mixed")
+    writer.append(type("Mixed", (mixin, BytesPayload), {})(b"abc"))
+    assert sent in await writer.as_bytes()
+
+
+async def test_own_content_disposition() -> None:
+    class Loud(BytesPayload):
+        def set_content_disposition(self, disptype: str, *args: Any, **params: str) -> None:
+            super().set_content_disposition(disptype, *args, **{name: value.upper() for name, value in params.items()})
+
+    writer = MultipartWriter("form-data")
+    writer.append(Loud(b"abc"))
+    assert b'name="SECTION-0"' in await writer.as_bytes()
+
+
+async def test_a_value_that_changed_after_it_was_announced() -> None:
+    writer = MultipartWriter("mixed")
+    writer.append(b"abc")._value = b"abcdef"
+    with pytest.raises(StateError, match="3 bytes has 6 bytes now"):
+        await writer.as_bytes()
+
+
+class Prefixing:
+    """What takes the place of the registry may have get() alone."""
+
+    def get(self, data: Any, *args: Any, **kwargs: Any) -> Payload:
+        return StringPayload(f"own {data}", *args, **kwargs)
+
+
+class PrefixingRegistry(Prefixing, PayloadRegistry):
+    pass
+
+
+@pytest.mark.parametrize("kind", [Prefixing, PrefixingRegistry])
+async def test_another_registry(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payload_module, "PAYLOAD_REGISTRY", kind())
+    writer = MultipartWriter("mixed")
+    writer.append("text")
+    assert b"\r\nown text\r\n" in await writer.as_bytes()
+
+
+async def test_a_file_that_is_sent_again_while_an_iterator_of_it_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    data = b"".join(number.to_bytes(4, "big") for number in range(500_000))
+    path.write_bytes(data)
+    for _ in range(20):
+        with path.open("rb") as file:
+            writer = MultipartWriter("mixed")
+            writer.append(file)
+            left = aiter(writer)
+            while len(await anext(left)) < 1000:
+                pass
+            assert data in await writer.as_bytes()
+            await left.aclose()  # type: ignore[attr-defined]

@@ -135,9 +135,9 @@ class Stage(Codec):
         """Let the input up to the raw offset in, and reckon how much output it may have."""
         size, ratio = self._limits.max_decoded_size, self._limits.max_decode_ratio
         self._checkpoint, self._ceiling = raw, sys.maxsize if size is None else size
-        if ratio is None or (ratio >= 1 and self._never_grows):
+        if self._never_grows and (ratio is None or ratio >= 1):
             self._checkpoint = sys.maxsize
-        else:
+        elif ratio is not None:
             self._ceiling = min(self._ceiling, max(self._limits.decode_ratio_floor, ratio * raw))
 
     def _put_out(self, out: bytes) -> None:
