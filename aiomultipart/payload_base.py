@@ -43,9 +43,9 @@ __all__ = (
 
 DEFAULT_CHUNK_SIZE: Final = 64 * 1024
 """What an async source is asked for at a time, in bytes."""
-READ_SIZE: Final = 384 * 1024
+READ_SIZE: Final = 288 * 1024
 """What a file is read in, in bytes. The way to a thread and back costs 35 to 125 us, so with 128 KiB a file takes twice
-as long; and some four chunks are alive at a time, which shall be less than 2 MiB."""
+as long; and some six chunks are held at a time, by threads that ended too, which shall be less than 2 MiB."""
 
 HeadersLike: TypeAlias = HeaderItems | Iterable[tuple[str, str]]
 
