@@ -192,41 +192,23 @@ def _warm(times: int, file: bytes | None = None) -> Callable[[int], Sequence[For
     return lambda _: [form()] * times
 
 
+def _scenario(title: str, inputs: Callable[[int], Sequence[Form]], bar: float, *, size: int = 0) -> Scenario[Any]:
+    return Scenario(
+        group="Forms",
+        title=f"read a form of 20 fields{title}",
+        contestants=CONTESTANTS,
+        inputs=inputs,
+        waits=True,
+        bars={STARLETTE: bar},
+        items=1 if size else 20,
+        octets=size,
+    )
+
+
+FILE = 5 * MB
 SCENARIOS: list[Scenario[Any]] = [
-    Scenario(
-        group="Forms",
-        title="read a form of 20 fields, cold",
-        contestants=CONTESTANTS,
-        inputs=_cold(10),
-        waits=True,
-        bars={STARLETTE: 3.0},
-        items=20,
-    ),
-    Scenario(
-        group="Forms",
-        title="read a form of 20 fields, warm",
-        contestants=CONTESTANTS,
-        inputs=_warm(10),
-        waits=True,
-        bars={STARLETTE: 3.0},
-        items=20,
-    ),
-    Scenario(
-        group="Forms",
-        title="read a form of 20 fields and a file of 5 MB, cold",
-        contestants=CONTESTANTS,
-        inputs=_cold(1, octets(5 * MB)),
-        waits=True,
-        bars={STARLETTE: 2.0},
-        octets=5 * MB,
-    ),
-    Scenario(
-        group="Forms",
-        title="read a form of 20 fields and a file of 5 MB, warm",
-        contestants=CONTESTANTS,
-        inputs=_warm(1, octets(5 * MB)),
-        waits=True,
-        bars={STARLETTE: 2.0},
-        octets=5 * MB,
-    ),
+    _scenario(", cold", _cold(10), 3.0),
+    _scenario(", warm", _warm(10), 3.0),
+    _scenario(" and a file of 5 MB, cold", _cold(1, octets(FILE)), 2.0, size=FILE),
+    _scenario(" and a file of 5 MB, warm", _warm(1, octets(FILE)), 2.0, size=FILE),
 ]

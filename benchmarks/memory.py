@@ -60,31 +60,9 @@ async def _source(size: int) -> AsyncIterator[bytes]:
 
 
 def _aiohttp_stream(size: int) -> Any:
-    """The stream of aiohttp itself, filled as a transport would fill it: while it wants more."""
-    import aiohttp
-    from aiohttp.base_protocol import BaseProtocol
+    from .arrival import arriving
 
-    class Connection(BaseProtocol):
-        def __init__(self) -> None:
-            loop = asyncio.get_running_loop()
-            super().__init__(loop)
-            self.stream = aiohttp.StreamReader(self, CHUNK, loop=loop)
-            self.chunks = _chunks(size)
-            self.resume_reading()
-
-        def pause_reading(self) -> None:
-            self._reading_paused = True
-
-        def resume_reading(self, resume_parser: bool = True) -> None:
-            self._reading_paused = False
-            for chunk in self.chunks:
-                self.stream.feed_data(chunk)
-                if self._reading_paused:
-                    return
-            if not self.stream.is_eof():
-                self.stream.feed_eof()
-
-    return Connection().stream
+    return arriving(_chunks(size), CHUNK)
 
 
 # Any: the readers of both libraries have the same methods.

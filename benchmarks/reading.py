@@ -7,7 +7,6 @@ would hide the rest. "The stream" is that alone, which no reader can be quicker 
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import functools
@@ -19,17 +18,18 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import aiohttp
-from aiohttp.base_protocol import BaseProtocol
 from multidict import CIMultiDict, CIMultiDictProxy
 
 import aiomultipart
 from aiomultipart import PART_END, PartBegin, PushMultipartParser
 
+from .arrival import arriving
 from .harness import Scenario
 
 GROUP = "Reading"
 BOUNDARY = "----WebKitFormBoundaryAbCdEf0123456789"
 CHUNK = 64 * 1024
+WINDOW = 256 * 1024  # as large as that of aiohttp's client
 MB = 1_000_000
 OURS, AIOHTTP = "aiomultipart", "aiohttp"
 STREAM, PARSER, BARE = "the stream", "aiomultipart's parser", "the codec alone"
@@ -43,40 +43,6 @@ Contestant: TypeAlias = Callable[[Message], Awaitable[object]]
 Use: TypeAlias = Callable[[bytes], object]
 
 
-# How messages arrive
-
-
-class _Arrival(BaseProtocol):
-    """A connection whose bytes are there as soon as its stream has room for them."""
-
-    def __init__(self, message: Message) -> None:
-        loop = asyncio.get_running_loop()
-        super().__init__(loop)
-        self.stream = aiohttp.StreamReader(self, 256 * 1024, loop=loop)  # as large as that of aiohttp's client
-        self._chunks = iter(message)
-        self._feed()
-
-    def _feed(self) -> None:
-        for chunk in self._chunks:
-            self.stream.feed_data(chunk)
-            if self._reading_paused:
-                return
-        if not self.stream.is_eof():
-            self.stream.feed_eof()
-
-    def pause_reading(self) -> None:
-        self._reading_paused = True
-
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        if self._reading_paused:
-            self._reading_paused = False
-            self._feed()
-
-
-def _stream(message: Message) -> aiohttp.StreamReader:
-    return _Arrival(message).stream
-
-
 HEADERS = {
     subtype: CIMultiDictProxy(CIMultiDict({"Content-Type": f"multipart/{subtype}; boundary={BOUNDARY}"}))
     for subtype in ("form-data", "mixed", "x-mixed-replace")
@@ -84,7 +50,7 @@ HEADERS = {
 
 
 def _reader(library: Library, message: Message, subtype: str = "mixed") -> Any:
-    return library.MultipartReader(HEADERS[subtype], _stream(message))
+    return library.MultipartReader(HEADERS[subtype], arriving(message, WINDOW))
 
 
 def _rendered(parts: Iterable[tuple[str, bytes]], boundary: str = BOUNDARY) -> bytes:
@@ -128,7 +94,7 @@ async def _fields(library: Library, message: Message) -> object:
 
 
 async def _parsed_fields(message: Message) -> object:
-    stream = _stream(message)
+    stream = arriving(message, WINDOW)
     parser = PushMultipartParser(BOUNDARY, subtype="form-data")
     fields = []
     while chunk := await stream.readany():
@@ -179,7 +145,7 @@ async def _iterated(message: Message, *, use: Use) -> object:
 
 
 async def _streamed(message: Message, *, use: Use) -> object:
-    stream = _stream(message)
+    stream = arriving(message, WINDOW)
     used = []
     while chunk := await stream.readany():
         used.append(use(chunk))
@@ -196,7 +162,7 @@ async def _whole(library: Library, message: Message, *, decode: bool = False) ->
 
 
 async def _streamed_whole(message: Message) -> object:
-    stream = _stream(message)
+    stream = arriving(message, WINDOW)
     chunks = []
     while chunk := await stream.readany():
         chunks.append(chunk)
