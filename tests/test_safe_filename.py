@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aiomultipart import safe_filename
+from aiomultipart.targets.names import numbered_names
+
+NORMALIZE = unicodedata.normalize
 
 SAFE = [
     "photo.jpg",
@@ -21,8 +25,8 @@ SAFE = [
     "عکس‌ها.jpg",  # with a zero width non-joiner
     "👩‍👩‍👧.png",  # with zero width joiners
     "naïve café (1).pdf",
-    "-rf",
-    "~root",
+    "a-b~c",
+    "_-rf",
     "$HOME;rm -rf `x`",
     "100%.txt",
     "console.txt",
@@ -57,6 +61,12 @@ def test_a_safe_name_gives_itself(name: str) -> None:
         ("a\u2028b\u200bc\ufeffd\u00ade", "a_b_c_d_e"),
         ("a\ud800b", "a_b"),
         ("e\u0301.txt", "\u00e9.txt"),
+        ("-rf", "_-rf"),
+        ("~root", "_~root"),
+        ("--", "_--"),
+        ("x/-y", "_-y"),
+        (". -y", "_-y"),
+        (" .~", "_~"),
         ("\u212b", "\u00c5"),
     ],
 )
@@ -87,6 +97,11 @@ def test_a_name_is_refused(name: str) -> None:
         ("abc.jpeg", 5, "abc.j"),
         ("abc.jpeg", 4, "abc"),
         ("abc.jpeg", 1, "a"),
+        ("写.png", 5, "写.p"),
+        ("-abc.jpeg", 9, "_-ab.jpeg"),
+        ("-abc", 1, "_"),
+        ("/" + "." * 300 + "x.txt", 255, "x.txt"),
+        ("é" * 100 + "e\u0301" * 20 + ".txt", 255, "é" * 120 + ".txt"),
         ("a" * 20 + " .txt", 25, "a" * 20 + " .txt"),
         ("a" * 20 + "  b.txt", 26, "a" * 20 + ".txt"),
     ],
@@ -105,9 +120,25 @@ def test_nothing_is_left_after_cutting() -> None:
         safe_filename("写", max_length=2)
 
 
+def test_a_long_name_is_cut_before_it_is_normalized(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def counting(form: str, text: str) -> str:
+        seen.append(len(text))
+        return NORMALIZE(form, text)
+
+    # NFC sorts the marks on a letter, in quadratic time.
+    monkeypatch.setattr(unicodedata, "normalize", counting)
+    assert len(safe_filename("a" + "\u0345" * 2000 + "\u0334" * 2000).encode()) <= 255
+    assert len(safe_filename("a" + "\u0345" * 2000 + "." + "\u0334" * 10).encode()) <= 255
+    assert seen
+    assert max(seen) <= 255 + 32
+
+
 def test_replacement() -> None:
     assert safe_filename("a?b*c", replacement="") == "abc"
     assert safe_filename("a?b*c", replacement="--") == "a--b--c"
+    assert safe_filename("?b", replacement="-") == "_-b"
     with pytest.raises(ValueError, match="nothing is left"):
         safe_filename("???", replacement="")
     for unsafe in ("/", "\\", ".", " ", ":", "\0", "?", "\u202e", "a/b"):
@@ -117,7 +148,7 @@ def test_replacement() -> None:
         safe_filename("a", max_length=0)
 
 
-TEXT = st.text(st.one_of(st.characters(), st.sampled_from("./\\: \0\u202e\u0301eNULC0M1")), max_size=300)
+TEXT = st.text(st.one_of(st.characters(), st.sampled_from("./\\: \0\u202e\u0301eNULC0M1-~")), max_size=300)
 
 
 @given(TEXT, st.integers(1, 300), st.sampled_from(["_", "", "-", "é"]))
@@ -132,7 +163,27 @@ def test_whatever_comes_out_is_safe(name: str, length: int, replacement: str) ->
     assert Path(safe).name == safe
     assert not set(safe) & set('<>:"/\\|?*\0')
     assert safe not in {".", ".."}
-    assert safe[0] not in ". "
+    assert safe[0] not in ". -~"
     assert safe[-1] not in ". "
     assert unicodedata.is_normalized("NFC", safe)
     assert safe_filename(safe, max_length=length, replacement=replacement) == safe
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 999, 1000, 1001, 50_000])
+def test_numbers_go_on(count: int) -> None:
+    taken = {"x.txt", *(f"x-{number}.txt" for number in range(1, count + 1))}
+    asked: list[str] = []
+
+    def is_taken(name: str) -> bool:
+        asked.append(name)
+        return name in taken
+
+    names = numbered_names("x.txt", is_taken)
+    assert list(itertools.islice(names, 3)) == ["x.txt", f"x-{count + 1}.txt", f"x-{count + 2}.txt"]
+    assert len(asked) <= 2 * count.bit_length() + 1
+
+
+def test_a_number_where_there_are_gaps() -> None:
+    taken = {"x", *(f"x-{number}" for number in (1, 2, 4, 5, 6, 8))}
+    _, name = itertools.islice(numbered_names("x", taken.__contains__), 2)
+    assert name not in taken

@@ -406,12 +406,23 @@ async def test_numbered(tmp_path: Path) -> None:
     assert saved.path.name == "é" * 123 + "-10.jpeg"
 
 
-async def test_numbers_come_to_an_end(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("way")
+async def test_numbers_go_on_past_999(tmp_path: Path) -> None:
     for name in ["x", *(f"x-{number}" for number in range(1, 1000))]:
         (tmp_path / name).touch()
-    with pytest.raises(FileExistsError):
-        await copy(Part(), pieces(b"x"), DirectoryTarget(tmp_path, name=lambda part: "x", collision="number"))
-    assert len(list(tmp_path.iterdir())) == 1000
+    for expected in ("x-1000", "x-1001"):
+        target = DirectoryTarget(tmp_path, name=lambda part: "x", collision="number")
+        assert (await copy(Part(), pieces(b"x"), target)).path.name == expected
+    assert len(list(tmp_path.iterdir())) == 1002
+
+
+@pytest.mark.usefixtures("way")
+async def test_a_number_that_somebody_takes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nobody can say that a name is free; only who gets it knows.
+    monkeypatch.setattr(disk.Folder, "status", lambda self, name: None)
+    for expected in ("x", "x-1", "x-2"):
+        target = DirectoryTarget(tmp_path, name=lambda part: "x", collision="number")
+        assert (await copy(Part(), pieces(b"x"), target)).path.name == expected
 
 
 def test_a_collision_that_is_not_known(tmp_path: Path) -> None:

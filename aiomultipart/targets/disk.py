@@ -281,11 +281,13 @@ class Draft:
         return name, file
 
     def _give_name(self, folder: Folder) -> str:
-        for name in numbered_names(self._name) if self._number else (self._name,):
+        for name in numbered_names(self._name, lambda name: folder.status(name) is not None):
             try:
                 self._take_name(folder, name)
             except FileExistsError:
-                continue
+                if self._number:
+                    continue
+                break
             return name
         raise self._taken()
 
@@ -481,7 +483,7 @@ class DirectoryTarget(_Saving):
     :param name: gives the file's name for a part; None for a random one, without extension. The received file name is
         safe to use only through :func:`safe_filename`.
     :param collision: what to do when the name is taken: ``"error"`` for :exc:`FileExistsError`, ``"number"`` for the
-        first free one of ``name-1``, ``name-2``, ...
+        first free one of ``name-1``, ``name-2``, ...; if there are gaps in those that are taken, it may be a later one.
     :param hash: name of a hash of ``hashlib`` to compute on the way.
     :param fsync: have it on the disk, not only handed to the system, before it is finished.
     :raises ValueError: ``hash`` or ``collision`` is not known. From ``start()``: what ``name`` gave has a separator in

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from aiomultipart.exceptions import RejectedPart
@@ -12,7 +13,6 @@ __all__ = ("numbered_names", "safe_filename")
 
 _MAX_LENGTH: Final = 255  # bytes; what the common file systems take
 _MAX_EXTENSION: Final = 32
-_MOST_NUMBERED: Final = 1000
 # They turn text around, so that "exe.gpj" is shown as "jpg.exe" (Unicode Standard Annex 9).
 _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _RESERVED: Final = frozenset('<>"|?*/\\:')
@@ -28,6 +28,7 @@ def safe_filename(name: str, *, max_length: int = _MAX_LENGTH, replacement: str 
 
     Directories are dropped, whichever separator they are written with, and so are dots and spaces at both ends. What
     is left is in NFC. Control characters, unpaired surrogates and ``<>"|?*`` are replaced; letters of all scripts stay.
+    What would begin with ``-`` or ``~``, which shells and programs take for more than a name, begins with ``_``.
     A long name is cut before its extension. A safe name gives itself.
 
     It may well be taken; :class:`DirectoryTarget` can number it.
@@ -45,14 +46,20 @@ def safe_filename(name: str, *, max_length: int = _MAX_LENGTH, replacement: str 
         raise ValueError(f"max_length must be at least 1, not {max_length}")
     if any(_is_unsafe(character) or character in _BIDI or character in ". " for character in replacement):
         raise ValueError(f"replacement {replacement!r} is not safe itself")
-    base = unicodedata.normalize("NFC", name).replace("\\", "/").rpartition("/")[2]
+    base = name.replace("\\", "/").rpartition("/")[2]
     if not _BIDI.isdisjoint(base):
         raise RejectedPart(f"file name {name!r} has characters that change the direction of text")
     if ":" in base:
         raise RejectedPart(f"file name {name!r} names a drive or a stream")
-    base = "".join([replacement if _is_unsafe(character) else character for character in base])
-    # Replacing may have brought characters together that compose.
-    base = _cut(_strip(unicodedata.normalize("NFC", base)), max_length)
+    if not base.isprintable() or not _RESERVED.isdisjoint(base):
+        base = "".join([replacement if _is_unsafe(character) else character for character in base])
+    # The time that NFC takes is quadratic in the number of marks on one letter, so a long name is cut first. Nothing
+    # becomes unsafe by NFC.
+    stem, extension = _split(_strip(base))
+    base = _strip(unicodedata.normalize("NFC", stem[:max_length] + extension))
+    if base.startswith(("-", "~")):
+        base = "_" + base
+    base = _cut(base, max_length)
     if not base:
         raise RejectedPart(f"nothing is left of file name {name!r}")
     if base.partition(".")[0].rstrip().upper() in _DEVICES:
@@ -81,13 +88,15 @@ def _strip(name: str) -> str:
 def _cut(name: str, most: int, suffix: str = "") -> str:
     """At most ``most`` bytes, with ``suffix`` before the extension."""
     stem, extension = _split(name)
-    room = most - len((suffix + extension).encode())
-    if room < 1:
-        stem, extension, room = name, "", most - len(suffix)
-    encoded = stem.encode()
-    if len(encoded) > room:
-        stem = _strip(encoded[:room].decode(errors="ignore"))
+    stem = _first_bytes(stem, most - len((suffix + extension).encode()))
+    if not stem:  # there is room for the extension only, or not even that
+        stem, extension = _first_bytes(name, most - len(suffix)), ""
     return stem + suffix + extension
+
+
+def _first_bytes(text: str, room: int) -> str:
+    encoded = text.encode()
+    return text if len(encoded) <= room else _strip(encoded[: max(room, 0)].decode(errors="ignore"))
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -98,8 +107,24 @@ def _split(name: str) -> tuple[str, str]:
     return stem, dot + extension
 
 
-def numbered_names(name: str) -> Iterator[str]:
-    """``name``, then the same with a number before its extension, none of them too long."""
+def numbered_names(name: str, is_taken: Callable[[str], bool]) -> Iterator[str]:
+    """``name``, then the same with a number before its extension, none of them too long.
+
+    :param is_taken: whether a file has a name. It is asked to find the first number; where there is no gap in those
+        that are taken, few questions are enough, and it is the smallest.
+    """
+
+    def numbered(number: int) -> str:
+        return _cut(name, _MAX_LENGTH, f"-{number}")
+
     yield name
-    for number in range(1, _MOST_NUMBERED):
-        yield _cut(name, _MAX_LENGTH, f"-{number}")
+    taken, free = 0, 1
+    while is_taken(numbered(free)):
+        taken, free = free, 2 * free
+    while free - taken > 1:
+        middle = (taken + free) // 2
+        if is_taken(numbered(middle)):
+            taken = middle
+        else:
+            free = middle
+    yield from map(numbered, itertools.count(free))
