@@ -75,8 +75,8 @@ END: Final = Mark.END
 # What browsers and clients send for nearly every part of a form. Whatever differs in the least (an escape, a parameter
 # more, another order) is left to the general grammar; a property test holds that the two agree.
 _COMMON_FORM_BLOCK = re.compile(
-    r'\r\nContent-Disposition: form-data; name="([^"\\%\x00-\x1f\x7f]*+)"(?:; filename="([^"\\%\x00-\x1f\x7f]*+)")?+'
-    rf"(?:\r\nContent-Type: ((?!multipart/)[{TCHAR}]++/[{TCHAR}]++))?+",
+    r'\r\nContent-Disposition: form-data; name="([^"\\%\x00-\x1f\x7f]*+)"(?:; filename="([^"\\%\x00-\x1f\x7f]*+)")?'
+    rf"(?:\r\nContent-Type: ((?!multipart/)[{TCHAR}]++/[{TCHAR}]++))?",
     re.ASCII | re.IGNORECASE,
 ).fullmatch
 

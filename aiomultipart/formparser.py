@@ -99,8 +99,10 @@ class FormParser:
         # Behind a Content-Encoding, which somebody has undone, the length is that of other bytes.
         lengths = fields.getall(hdrs.CONTENT_LENGTH, ())
         if lengths and hdrs.CONTENT_ENCODING not in fields:
-            self.content_length = parse_content_length(lengths[0].strip())
-            if len(lengths) > 1 and {parse_content_length(value.strip()) for value in lengths} != {self.content_length}:
+            # Not strip() alone, which takes more than the white space of a header off (RFC 9110 section 5.6.3).
+            counts = {parse_content_length(length.strip(" \t")) for length in lengths}
+            self.content_length = counts.pop()
+            if counts:
                 raise ParseError("Content-Length: there more than once")
         most = limits.max_total_size
         if most is not None and self.content_length is not None and self.content_length > most:

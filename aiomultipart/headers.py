@@ -3,8 +3,10 @@
 Rules of this module:
 
 * Everything works on ``str``; the wire's bytes become ``str`` once, in :func:`decode_field_block`.
-* A regex stands beside the rule it came from and cannot backtrack: its repetitions are possessive, so that reading is
-  linear in the input.
+* A regex stands beside the rule it came from and cannot backtrack, so that reading is linear in the input. What it
+  repeats is one class of characters, possessively. A possessive group would match wrongly on CPython 3.11.0 to 3.11.4
+  (gh-106052); where a rule repeats more than a class, a few lines of Python do. What may be left out, ``(...)?``, is
+  never followed by what it could begin with.
 * A header either has one meaning under the policy in force, or is a :exc:`ParseError` that names the field. What a
   policy forgives is returned as a defect, a short word that the parser gives a place to.
 """
@@ -13,16 +15,16 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from encodings.aliases import aliases
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 from urllib.parse import quote, unquote_to_bytes
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from . import hdrs
 from .exceptions import CodecError, LimitExceeded, ParseError, UnknownEncoding
-from .limits import FORGIVE, REJECT, Limits, Policy
+from .limits import DEFAULT_LIMITS, FORGIVE, REJECT, Limits, Policy, Rules
 
 __all__ = (
     "CHARSET_FIELD",
@@ -64,23 +66,32 @@ _MEDIA_TYPE = re.compile(rf"[ \t]*+({TOKEN})/({TOKEN})", re.ASCII).match
 _DISPOSITION_TYPE = re.compile(rf"[ \t]*+({TOKEN})", re.ASCII).match
 # RFC 9110 section 5.6.6:  parameters = *( OWS ";" OWS [ parameter ] ),  parameter = token "=" ( token / quoted-string )
 # Wider than that in two groups, for the policies to judge: white space around "=" (groups 2 and 3) and an unquoted
-# value with characters that no token has (group 5).
+# value with characters that no token has (group 6). Of a quoted-string it reads what stands before the first backslash
+# (group 4), and its closing quote if there is none (group 5).
 _PARAMETER = re.compile(
-    rf'[ \t]*+;[ \t]*+(?:({TOKEN})([ \t]*+)=([ \t]*+)(?:"((?:[^"\\]|\\.)*+)"|([^\s;"]++)))?+', re.ASCII
+    rf'[ \t]*+;[ \t]*+(?:({TOKEN})([ \t]*+)=([ \t]*+)(?:"([^"\\]*+)("?)|([^\s;"]++)))?', re.ASCII
 ).match
+_PAIR_OR_QUOTE = re.compile(r'\\.|"', re.DOTALL).finditer
 _IS_TOKEN = re.compile(TOKEN, re.ASCII).fullmatch
 
 # RFC 9110 section 5.6.4:  quoted-pair = "\" ( HTAB / SP / VCHAR / obs-text )
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
-# In form-data "\" stays before what a path would have there, in any script, so that C:\dir\file keeps its characters.
-_FORM_QUOTED_PAIR = re.compile(r"\\([^\w.\-\\])", re.DOTALL)
+# In form-data these are what a sender escapes. Before anything else "\" is sent raw, as in C:\dir\file.
+_FORM_QUOTED_PAIR = re.compile(r'\\(["\\ \t])')
+# A form-data disposition whose values may hold backslashes and no quote: what browsers send, who escape the one as %22
+# and the other not at all. Chromium's name that ends in "\" has no other reading.
+_RAW_BACKSLASHES = re.compile(r'form-data; name="([^"]*+)"(?:; filename="([^"]*+)")?').fullmatch
 
 # RFC 2045 section 6.2: the transfer encodings that change nothing
 IDENTITY_TRANSFER_ENCODINGS = frozenset({"", "7bit", "8bit", "binary"})
 
 # RFC 8187 section 3.2.1:  ext-value = charset "'" [ language ] "'" value-chars
 _EXT_VALUE = re.compile(rf"({TOKEN.replace(chr(39), '')})'([A-Za-z0-9\-]*+)'(.*+)", re.ASCII | re.DOTALL).fullmatch
-_VALUE_CHARS = re.compile(r"(?:%[0-9A-Fa-f]{2}|[!#$&+\-.^_`|~0-9A-Za-z])*+", re.ASCII).fullmatch
+_VALUE_CHARS = re.compile(r"[%!#$&+\-.^_`|~0-9A-Za-z]*+", re.ASCII).fullmatch
+_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})").search
+# What no text of an extended value may decode to
+_EXT_CONTROL = re.compile(r"[\x00-\x1f\x7f]").search
+_FORM_CHARSETS = ("utf_8", "latin_1")
 # RFC 2231 section 3:  attribute "*" section [ "*" ]
 _CONTINUATION = re.compile(r"([^*]++)\*(0|[1-9][0-9]{0,2})(\*?)", re.ASCII).fullmatch
 
@@ -146,6 +157,10 @@ class _Parameter(NamedTuple):
     name: str
     value: str
     quoted: bool
+
+
+# Of a continued parameter, by number: the text, and whether it is percent-encoded
+_Sections: TypeAlias = dict[int, tuple[str, bool]]
 
 
 def decode_field_block(block: bytes) -> str:
@@ -219,16 +234,19 @@ def _parse_parameters(
     most = limits.max_parameters
     while position < len(text):
         match = _PARAMETER(text, position)
-        if match is None or match.end() == position:
+        end = 0 if match is None else match.end()
+        if match is not None and match[5] == "":
+            end = _end_of_quoted(text, end)
+        if match is None or end == 0 or (end < len(text) and text[end] not in "; \t"):
             raise ParseError(f"{field}: cannot read its parameters from {text[position : position + 40]!r} on")
-        if match.end() < len(text) and text[match.end()] not in "; \t":
-            raise ParseError(f"{field}: cannot read its parameters from {text[position : position + 40]!r} on")
-        position = match.end()
-        name, before, after, quoted, bare = match.groups()
+        position = end
+        name, before, after, quoted, closed, bare = match.groups()
         if name is None:
             continue
+        if closed == "":
+            quoted = text[match.start(4) : end - 1]
         if most is not None and len(parameters) >= most:
-            raise LimitExceeded(f"{field} has more than {most} parameters", limit="max_parameters", value=most)
+            raise _too_many_parameters(field, most)
         if before or after:
             if policy.rules.white_space_around_equals is REJECT:
                 raise ParseError(f"{field}: white space around the '=' of parameter {name!r}")
@@ -240,6 +258,18 @@ def _parse_parameters(
     return parameters
 
 
+def _too_many_parameters(field: str, most: int) -> LimitExceeded:
+    return LimitExceeded(f"{field} has more than {most} parameters", limit="max_parameters", value=most)
+
+
+def _end_of_quoted(text: str, position: int) -> int:
+    """Where a quoted-string ends, behind its closing quote; ``position`` is within it. 0 if it does not end."""
+    for found in _PAIR_OR_QUOTE(text, position):
+        if found[0] == '"':
+            return found.end()
+    return 0
+
+
 def _unescape(parameter: _Parameter) -> str:
     if parameter.quoted and "\\" in parameter.value:
         return _QUOTED_PAIR.sub(r"\1", parameter.value)
@@ -247,7 +277,7 @@ def _unescape(parameter: _Parameter) -> str:
 
 
 def _unescape_form(parameter: _Parameter) -> str:
-    """RFC 7578 section 4.2 as browsers write it (WHATWG): %22 is a quote, a quoted-pair what aiohttp and curl make."""
+    """RFC 7578 section 4.2 as browsers write it (WHATWG): %22 is a quote, a quoted-pair what senders escape."""
     value = parameter.value
     if parameter.quoted:
         if "\\" in value:
@@ -279,7 +309,7 @@ def parse_media_type(
     if match is None:
         raise ParseError(f"{field}: {value[:60]!r} is no media type")
     parameters: dict[str, str] = {}
-    limits = limits or Limits()
+    limits = limits or DEFAULT_LIMITS
     for parameter in _parse_parameters(value, match.end(), field, policy=policy, limits=limits, defects=defects):
         if parameter.name in parameters:
             raise ParseError(f"{field}: parameter {parameter.name!r} is there twice")
@@ -349,14 +379,39 @@ def parse_disposition(value: str, *, form_data: bool, policy: Policy, limits: Li
         an extended parameter stands in form-data.
     :raises LimitExceeded: ``max_parameters``.
     """
+    try:
+        return _parse_disposition(value, form_data=form_data, policy=policy, limits=limits)
+    except ParseError:
+        # Quoted-pairs in the whole value or nowhere in it: by parameter, one value could mean several things.
+        raw = _read_raw_backslashes(value) if form_data and policy.rules.literal_backslash is FORGIVE else None
+        if raw is None:
+            raise
+    most = limits.max_parameters
+    if most is not None and len(raw) > most:
+        raise _too_many_parameters("Content-Disposition", most)
+    return Disposition("form-data", raw, ("literal-backslash",))
+
+
+def _read_raw_backslashes(value: str) -> dict[str, str] | None:
+    """The parameters of a form-data disposition in which no backslash escapes anything; None for any other text."""
+    match = _RAW_BACKSLASHES(value)
+    if match is None:
+        return None
+    name, filename = match.groups()
+    parameters = {"name": name.replace("%22", '"')}
+    if filename is not None:
+        parameters["filename"] = filename.replace("%22", '"')
+    return parameters
+
+
+def _parse_disposition(value: str, *, form_data: bool, policy: Policy, limits: Limits) -> Disposition:
     field = "Content-Disposition"
     match = _DISPOSITION_TYPE(value)
     if match is None:
         raise ParseError(f"{field}: {value[:60]!r} does not begin with a disposition type")
     plain: dict[str, str] = {}
     extended: dict[str, str] = {}
-    sections: dict[str, dict[int, tuple[str, bool]]] = {}
-    bad: dict[str, ParseError] = {}
+    sections: dict[str, _Sections] = {}
     defects: list[str] = []
     seen: set[str] = set()
     rules = policy.rules
@@ -371,10 +426,7 @@ def parse_disposition(value: str, *, form_data: bool, policy: Policy, limits: Li
         if form_data and rules.extended_parameter is REJECT:
             raise ParseError(f"{field}: extended parameter {name!r} in form-data (RFC 7578 section 4.2)")
         if name.endswith("*") and name.count("*") == 1:
-            try:
-                extended[name[:-1]] = _decode_ext_value(parameter, form_data=form_data)
-            except ParseError as exc:
-                bad.setdefault(name[:-1], exc)
+            extended[name[:-1]] = parameter.value
             continue
         if form_data and rules.continued_parameter is REJECT:
             raise ParseError(f"{field}: continued parameter {name!r} in form-data")
@@ -387,48 +439,121 @@ def parse_disposition(value: str, *, form_data: bool, policy: Policy, limits: Li
             of_name[section] = (_unescape(parameter), bool(continuation[3]))
         elif form_data:
             defects.append("bad-continued-parameter")
-    for name, error in bad.items():
-        if rules.bad_extended_parameter is REJECT or (form_data and name not in plain):
-            raise error
-        defects.append("bad-extended-parameter")
-    for name, of_name in sections.items():
-        joined = _join_sections(of_name)
-        if joined is None:
+    if extended or sections:
+        decoded = _decode_extended(extended, plain, rules, defects, form_data=form_data)
+        joined = _join_continued(sections, plain, rules, defects, form_data=form_data)
+        for name, text in (joined | decoded).items():
+            if form_data and name in plain:
+                defects.append("extended-parameter-beside-plain")
+            else:
+                plain[name] = text
+    return Disposition(match[1].lower(), plain, tuple(defects))
+
+
+# What is forgiven and has no plain parameter beside it keeps the text that was sent: without a file name, what is a
+# file would become a field.
+
+
+def _decode_extended(
+    extended: Mapping[str, str], plain: Container[str], rules: Rules, defects: list[str], *, form_data: bool
+) -> dict[str, str]:
+    """Extended parameters by their plain names, without those that a plain one has to stand in for."""
+    decoded: dict[str, str] = {}
+    for name, value in extended.items():
+        alone = name not in plain
+        try:
+            charset, text = _decode_ext_value(name, value)
+        except ParseError:
+            if rules.bad_extended_parameter is REJECT or (form_data and alone):
+                raise
+            defects.append("bad-extended-parameter")
+            continue
+        if form_data and alone and charset not in _FORM_CHARSETS:
+            if rules.extended_charset is REJECT:
+                raise _not_supported(name, value)
+            defects.append("extended-parameter-charset")
+        elif charset is None:
             if rules.bad_extended_parameter is REJECT:
-                raise ParseError(f"{field}: continued parameter {name!r} does not join (RFC 2231)")
+                raise _not_supported(name, value)
+            defects.append("bad-extended-parameter")
+            continue
+        if _EXT_CONTROL(text):
+            if rules.control_in_extended_parameter is REJECT:
+                raise _control_in(f"{name}*")
+            defects.append("control-in-extended-parameter")
+            if not alone:
+                continue
+            text = value
+        decoded[name] = text
+    return decoded
+
+
+def _join_continued(
+    sections: Mapping[str, _Sections], plain: Container[str], rules: Rules, defects: list[str], *, form_data: bool
+) -> dict[str, str]:
+    """Continued parameters by their plain names, as :func:`_decode_extended`."""
+    decoded: dict[str, str] = {}
+    for name, of_name in sections.items():
+        text = _join_sections(of_name)
+        keeps = text is not None or form_data
+        if text is None:
+            if rules.bad_extended_parameter is REJECT:
+                raise ParseError(f"Content-Disposition: continued parameter {name!r} does not join (RFC 2231)")
             defects.append("bad-continued-parameter")
-        else:
-            if form_data:
-                defects.append("continued-parameter")
-            extended.setdefault(name, joined)
-    for name in extended.keys() & plain.keys():
-        if form_data:
-            defects.append("extended-parameter-beside-plain")
-            del extended[name]
-    return Disposition(match[1].lower(), plain | extended, tuple(defects))
+        elif _has_control(of_name, text):
+            if rules.control_in_extended_parameter is REJECT:
+                raise _control_in(name)
+            defects.append("control-in-extended-parameter")
+            text = None
+        elif form_data:
+            defects.append("continued-parameter")
+        if text is None and keeps and name not in plain and _are_complete(of_name):
+            text = "".join(value for _, (value, _) in sorted(of_name.items()))
+        if text is not None:
+            decoded[name] = text
+    return decoded
 
 
-def _decode_ext_value(parameter: _Parameter, *, form_data: bool) -> str:
-    """RFC 8187 section 3.2; quotes around the whole, which some senders add, are let pass."""
-    match = _EXT_VALUE(parameter.value)
-    if match is None or not _VALUE_CHARS(match[3]):
-        raise ParseError(f"Content-Disposition: {parameter.name!r} is no extended value (RFC 8187)")
-    return _decode_percent(match[1], match[3], parameter.name, form_data=form_data)
+def _control_in(name: str) -> ParseError:
+    return ParseError(f"Content-Disposition: parameter {name!r} decodes to control characters")
 
 
-def _decode_percent(label: str, value: str, name: str, *, form_data: bool = False) -> str:
-    charset = lookup_charset(label)
-    if charset is None or (form_data and charset not in ("utf_8", "latin_1")):
-        raise ParseError(f"Content-Disposition: charset {label!r} of parameter {name!r} is not supported")
+def _not_supported(name: str, value: str) -> ParseError:
+    label = value.partition("'")[0]
+    return ParseError(f"Content-Disposition: charset {label!r} of parameter '{name}*' is not supported")
+
+
+def _decode_ext_value(name: str, value: str) -> tuple[str | None, str]:
+    """The charset and the text of ``name*`` (RFC 8187 section 3.2); None, and the value, in a charset we do not know.
+
+    Quotes around the whole, which some senders add, are let pass.
+
+    :raises ParseError: it is no extended value, or not in its charset.
+    """
+    match = _EXT_VALUE(value)
+    if match is None or not _VALUE_CHARS(match[3]) or _BAD_PERCENT(match[3]):
+        raise ParseError(f"Content-Disposition: '{name}*' is no extended value (RFC 8187)")
+    charset = lookup_charset(match[1])
+    if charset is None:
+        return None, value
     try:
-        return unquote_to_bytes(value).decode(charset)
+        return charset, unquote_to_bytes(match[3]).decode(charset)
     except UnicodeDecodeError as exc:
-        raise ParseError(f"Content-Disposition: parameter {name!r} is not in charset {label!r}") from exc
+        raise ParseError(f"Content-Disposition: parameter '{name}*' is not in charset {match[1]!r}") from exc
 
 
-def _join_sections(sections: dict[int, tuple[str, bool]]) -> str | None:
+def _are_complete(sections: _Sections) -> bool:
+    return sections.keys() == set(range(len(sections)))
+
+
+def _has_control(sections: _Sections, text: str) -> bool:
+    """Whether sections were decoded to control characters; what is not encoded may hold a TAB."""
+    return any(encoded for _, encoded in sections.values()) and _EXT_CONTROL(text) is not None
+
+
+def _join_sections(sections: _Sections) -> str | None:
     """Join a continued parameter (RFC 2231 section 4.1); None where a section is missing or does not decode."""
-    if set(sections) != set(range(len(sections))):
+    if not _are_complete(sections):
         return None
     label = "utf-8"
     first, encoded = sections[0]
@@ -438,11 +563,14 @@ def _join_sections(sections: dict[int, tuple[str, bool]]) -> str | None:
             return None
         label, _, rest = match.groups()
         sections = {**sections, 0: (rest, True)}
+    charset = lookup_charset(label)
+    if charset is None:
+        return None
     # A character may be cut between two sections, so bytes are joined before they are decoded.
     text = "".join(value if encoded else value.replace("%", "%25") for _, (value, encoded) in sorted(sections.items()))
     try:
-        return _decode_percent(label, text, "")
-    except ParseError:
+        return unquote_to_bytes(text).decode(charset)
+    except UnicodeDecodeError:
         return None
 
 
@@ -477,7 +605,9 @@ def decode_text(data: bytes, label: str, *, policy: Policy) -> tuple[str, str | 
 
 def lookup_charset(label: str) -> str | None:
     """Python's name for a charset label of a message (IANA names and aliases), or None when it is not on our list."""
-    name = label.strip().lower().replace("-", "_")
+    if not label.isascii():  # some of what is not ASCII becomes it in lower case
+        return None
+    name = label.strip(" \t\r\n").lower().replace("-", "_")
     name = aliases.get(name.replace(".", "_"), name)
     return name if name in _CHARSETS else None
 
@@ -504,8 +634,10 @@ def check_field(name: str, value: str) -> None:
         raise ValueError(f"control character {control[0]!r} in the value of header field {name}")
 
 
-# WHATWG HTML, "multipart/form-data encoding algorithm"; other bytes stay as they are.
+# WHATWG HTML, "multipart/form-data encoding algorithm"; other bytes stay as they are, but for a backslash that would
+# be read as the first half of a quoted-pair: the next character may be the closing quote.
 _FORM_ESCAPES = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
+_ESCAPING = re.compile(r"\\(?=[\\ \t]|\Z)")
 _QUOTES = re.compile(r'(["\\])')
 _NOT_ASCII = re.compile(r"[^\x20-\x7e]")
 
@@ -517,8 +649,7 @@ def format_disposition(
 
     :param quote_fields: in form-data escape as browsers do; elsewhere add an ext-value for what is not ASCII.
     :param charset: of an ext-value.
-    :raises ValueError: the type or a name is no token; a value holds a control character that cannot be escaped or, in
-        form-data, ends in a backslash.
+    :raises ValueError: the type or a name is no token; a value holds a control character that cannot be escaped.
     """
     if not _IS_TOKEN(disposition_type):
         raise ValueError(f"disposition type {disposition_type!r} is no token")
@@ -528,21 +659,21 @@ def format_disposition(
         if not _IS_TOKEN(name):
             raise ValueError(f"parameter name {name!r} is no token")
         if is_form:
-            text = value.translate(_FORM_ESCAPES)
+            text = _ESCAPING.sub(r"\\\\", value.translate(_FORM_ESCAPES))
         else:
             text = _QUOTES.sub(r"\\\1", value)
         control = _CONTROL(text)
         if control is not None:
             raise ValueError(f"control character {control[0]!r} in parameter {name}")
-        if is_form and text.endswith("\\"):
-            # It would take the closing quote with it, and a second backslash would stay one (see _unescape_form).
-            raise ValueError(f"parameter {name} ends in a backslash, which form-data has no way to write")
         if quote_fields and not is_form and not value.isascii():
             written.append(f'{name}="{_NOT_ASCII.sub("_", text)}"')
             written.append(f"{name}*={charset}''{quote(value, safe='', encoding=charset)}")
         else:
             written.append(f'{name}="{text}"')
     return "; ".join(written)
+
+
+_ANY_NUMBER = Limits(max_parameters=None)
 
 
 class BadContentDispositionHeader(RuntimeWarning):
@@ -563,15 +694,17 @@ def parse_content_disposition(header: str | None) -> tuple[str | None, dict[str,
     """
     if not header:
         return None, {}
-    limits = Limits(max_parameters=None)
     try:
         match = _DISPOSITION_TYPE(header)
         if match is None:
             raise ParseError("no disposition type")
         found = _parse_parameters(
-            header, match.end(), "Content-Disposition", policy=Policy.LENIENT, limits=limits, defects=None
+            header, match.end(), "Content-Disposition", policy=Policy.LENIENT, limits=_ANY_NUMBER, defects=None
         )
     except ParseError:
+        raw = _read_raw_backslashes(header)
+        if raw is not None:
+            return "form-data", raw
         warnings.warn(BadContentDispositionHeader(header), stacklevel=2)
         return None, {}
     unescape = _unescape_form if match[1].lower() == "form-data" else _unescape
@@ -583,9 +716,13 @@ def parse_content_disposition(header: str | None) -> tuple[str | None, dict[str,
             return None, {}
         if name.endswith("*") and not _CONTINUATION(name):
             try:
-                parameters[name] = _decode_ext_value(parameter, form_data=False)
+                charset, text = _decode_ext_value(name[:-1], parameter.value)
             except ParseError:
+                charset, text = None, ""
+            if charset is None or _EXT_CONTROL(text):
                 warnings.warn(BadContentDispositionParam(header), stacklevel=2)
+            else:
+                parameters[name] = text
         else:
             parameters[name] = unescape(parameter)
     return match[1].lower(), parameters
@@ -599,9 +736,10 @@ def content_disposition_filename(params: Mapping[str, str], name: str = "filenam
     for key in (f"{name}*", name):
         if key in params:
             return params[key]
-    sections: dict[int, tuple[str, bool]] = {}
+    sections: _Sections = {}
     for key, value in params.items():
         match = _CONTINUATION(key)
         if match is not None and match[1] == name:
             sections[int(match[2])] = (value, bool(match[3]))
-    return _join_sections(sections) if sections else None
+    text = _join_sections(sections) if sections else None
+    return None if text is None or _has_control(sections, text) else text

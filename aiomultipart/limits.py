@@ -47,13 +47,14 @@ class Rules:
     """The table of ambiguous constructs, read by column: ``policy.rules.folded_line`` is a :class:`Verdict`.
 
     What no policy forgives (a boundary that is there twice, a header twice, control characters in headers) has no row,
-    and neither has what all of them read alike (quoted-pairs, ``%22``).
+    and neither has what all of them read alike (quoted-pairs outside form-data, ``%22``).
     """
 
     # fmt: off
     # headers                               STRICT  STANDARD LENIENT
     white_space_around_equals = _Row(       REJECT, REJECT,  FORGIVE)
     value_that_is_no_token = _Row(          REJECT, ACCEPT,  ACCEPT)    # unquoted; so that "boundary=a=b" is read
+    control_in_extended_parameter = _Row(   REJECT, REJECT,  FORGIVE)   # "filename*=utf-8''%00"; the plain one, if any
     boundary_outside_bchars = _Row(         REJECT, ACCEPT,  ACCEPT)    # quoted, printable (RFC 2046 section 5.1.1)
     boundary_in_content_range = _Row(       REJECT, REJECT,  FORGIVE)   # Starlette's byteranges before 2026
     folded_line = _Row(                     REJECT, ACCEPT,  ACCEPT)
@@ -64,7 +65,9 @@ class Rules:
     # headers in form-data (RFC 7578)
     extended_parameter = _Row(              REJECT, ACCEPT,  ACCEPT)
     extended_beside_plain = _Row(           REJECT, FORGIVE, FORGIVE)   # the plain one wins
+    extended_charset = _Row(                REJECT, REJECT,  FORGIVE)   # not UTF-8 or ISO-8859-1, and no plain one
     continued_parameter = _Row(             REJECT, REJECT,  FORGIVE)
+    literal_backslash = _Row(               REJECT, FORGIVE, FORGIVE)   # where a quoted-pair would leave a quote open
     no_form_data_name = _Row(               REJECT, FORGIVE, FORGIVE)   # or another disposition
     nameless_field = _Row(                  REJECT, REJECT,  FORGIVE)   # the same, to form readers
     transfer_encoding_in_form_data = _Row(  REJECT, ACCEPT,  ACCEPT)
@@ -187,6 +190,8 @@ class Limits:
         """A copy with ``changes`` by field name."""
         return dataclasses.replace(self, **changes)
 
+
+DEFAULT_LIMITS = Limits()
 
 _FORMS = {
     "max_headers": 16,

@@ -47,7 +47,7 @@ from .delimiters import CRLF, HEADER, LF, LINE_DONE, LINES, STANDARD_LINE, Diale
 from .events import END, PART_END, Defect, Event, PartBegin, read_common_form_block
 from .exceptions import IncompleteBody, LimitExceeded, MultipartError, ParseError, StateError
 from .headers import USUAL_BOUNDARY_LENGTH, check_boundary, is_usual_boundary, parse_boundary, parse_media_type
-from .limits import ACCEPT, FORGIVE, REJECT, Limits, Policy, bound
+from .limits import ACCEPT, DEFAULT_LIMITS, FORGIVE, REJECT, Limits, Policy, bound
 
 __all__ = ("PushMultipartParser",)
 
@@ -262,7 +262,7 @@ class PushMultipartParser:
         callbacks: Mapping[str, Callable[..., object]] | None = None,
     ) -> None:
         if limits is None:
-            limits = _DEFAULT_LIMITS
+            limits = DEFAULT_LIMITS
         if isinstance(boundary, bytes):
             boundary = boundary.decode("latin-1")
         terms = _TERMS.get((id(limits), id(policy), subtype)) or _work_out(limits, policy, subtype)
@@ -334,7 +334,7 @@ class PushMultipartParser:
         :raises ParseError: it is not multipart, has no boundary, or one that cannot delimit parts.
         :raises LimitExceeded: ``max_boundary_length``, ``max_parameters``.
         """
-        limits = limits or _DEFAULT_LIMITS
+        limits = limits or DEFAULT_LIMITS
         defects: list[str] = []
         media_type = parse_media_type(content_type, policy=policy, limits=limits, defects=defects)
         if media_type.type != "multipart":
@@ -1220,7 +1220,6 @@ def _is_short(head: bytes) -> bool:
 
 _IN_PART = frozenset({BODY, COUNTED_BODY, COUNTED_END, SURPLUS})
 _CANDIDATE = re.compile(rb"[\r\n-]").finditer
-_DEFAULT_LIMITS = Limits()
 
 
 def _then_raise(events: list[Event], error: MultipartError) -> Iterator[Event]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeAlias, TypedDict, Unpack
@@ -13,7 +14,7 @@ from .events import END, Defect, PartBegin
 from .exceptions import LimitExceeded, MultipartError, StateError
 from .headers import CHARSET_FIELD, HeaderItems, as_multidict, lookup_charset, sole_content_type
 from .levels import Channel, Level, PartSource
-from .limits import ACCEPT, FORGIVE, Limits, Policy
+from .limits import ACCEPT, DEFAULT_LIMITS, FORGIVE, Limits, Policy
 from .parser import PushMultipartParser
 from .streams import AsgiBody, AsgiReceive, AsgiScope, ByteStream, asgi_headers, open_source
 
@@ -119,11 +120,7 @@ class MultipartReader:
                 raise
             self._level = Level(parser, outer.channel, content)
         else:
-            limits = limits or _DEFAULT_LIMITS
-            if max_field_size is not None:
-                limits = limits.replace(max_header_line=max_field_size)
-            if max_headers is not None:
-                limits = limits.replace(max_headers=max_headers)
+            limits = _with_bounds(limits or DEFAULT_LIMITS, max_field_size, max_headers)
             content_type, kind = self._content_type(policy)
             parser = PushMultipartParser.from_content_type(content_type, limits=limits, policy=policy)
             if kind is not None:
@@ -281,7 +278,7 @@ class MultipartReader:
             event = events[seen]
             seen += 1
             if not isinstance(event, bytes):
-                charset = value.decode("latin-1").strip()
+                charset = value.decode("latin-1").strip(" \t\r\n")
                 if lookup_charset(charset) is None:
                     return False
                 self._default_charset = charset
@@ -427,4 +424,11 @@ class MultipartResponseWrapper:
 MultipartReader.response_wrapper_cls = MultipartResponseWrapper
 
 
-_DEFAULT_LIMITS = Limits()
+# One object for equal bounds: to make one takes longer than to read a small message.
+@functools.lru_cache(maxsize=16)
+def _with_bounds(limits: Limits, max_field_size: int | None, max_headers: int | None) -> Limits:
+    if max_field_size is not None:
+        limits = limits.replace(max_header_line=max_field_size)
+    if max_headers is not None:
+        limits = limits.replace(max_headers=max_headers)
+    return limits

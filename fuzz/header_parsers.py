@@ -199,7 +199,7 @@ def check_message(
 
 
 def round_trip(choices: Choices) -> None:
-    """What is written is read again, but for what browsers' way of writing it loses."""
+    """What is written is read again, but for what browsers' way of writing it loses: ``%22``, CR and LF."""
     kind = choices.number()
     disposition_type, quote_fields = ("form-data", "attachment")[kind & 1], not kind & 2
     parameters = {choices.text(16): choices.text(64) for _ in range(choices.number() % 5)}
@@ -214,7 +214,7 @@ def round_trip(choices: Choices) -> None:
         return
     expected = dict(parameters)
     if form_data:
-        if any("\\" in value or "%22" in value for value in parameters.values()):
+        if any("%22" in value for value in parameters.values()):
             return
         if quote_fields:
             expected = {name: value.replace("\r", "%0D").replace("\n", "%0A") for name, value in parameters.items()}

@@ -379,12 +379,25 @@ def test_a_length_above_the_limit_is_refused_at_once() -> None:
 
 @pytest.mark.parametrize("value", ["", "-1", "+1", "1_0", "1,1", "0x1", "1.0", "١", "1" * 19])
 def test_a_length_that_is_none(value: str) -> None:
-    with pytest.raises(ParseError, match="Content-Length"):
-        FormParser({**MULTIPART, "Content-Length": value}, limits=Limits.for_forms())
+    for text in (value, f" {value}", f"\xa0{value}"):
+        with pytest.raises(ParseError, match="Content-Length"):
+            FormParser({**MULTIPART, "Content-Length": text}, limits=Limits.for_forms())
+
+
+def test_a_length_is_digits_within_the_white_space_of_headers() -> None:
+    for value in ("12", " 12", "12\t "):
+        assert FormParser({**MULTIPART, "Content-Length": value}, limits=Limits.for_forms()).content_length == 12
+    for value in ("\xa012\x1f", "\xa012", "12\x1f", "12\x85", "\u200312", "12\n", "\x0b12"):
+        for headers in (
+            {**URLENCODED, "Content-Length": value},
+            CIMultiDict([*URLENCODED.items(), ("Content-Length", "12"), ("Content-Length", value)]),
+        ):
+            with pytest.raises(ParseError, match="Content-Length"):
+                FormParser(headers, limits=Limits.for_forms())
 
 
 def test_two_lengths() -> None:
-    headers = CIMultiDict([*MULTIPART.items(), ("Content-Length", "5"), ("Content-Length", "5")])
+    headers = CIMultiDict([*MULTIPART.items(), ("Content-Length", "5"), ("Content-Length", " 5\t")])
     assert FormParser(headers, limits=Limits.for_forms()).content_length == 5
     headers.add("Content-Length", "6")
     with pytest.raises(ParseError, match="Content-Length"):
@@ -594,3 +607,40 @@ def test_what_a_field_takes_in_memory() -> None:
         sizes = [event.size for event in [*parser.feed(body), *parser.close()] if isinstance(event, Field)]
         assert len(sizes) == 1
         assert 200 < sizes[0] < 400
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name", "kinds"),
+    [
+        (b'form-data; name="a\\"', "a\\", ["literal-backslash"]),
+        (b'form-data; name="a\\\\"', "a\\", []),
+        (b'form-data; name="a\\;b \\(1).txt"', "a\\;b \\(1).txt", []),
+        (b"form-data; name*=utf-8''a%5C", "a\\", []),
+    ],
+)
+def test_names_with_backslashes(disposition: bytes, name: str, kinds: list[str]) -> None:
+    message = b"--b\r\nContent-Disposition: " + disposition + b"\r\n\r\nx\r\n--b--"
+    for _, chunks in cuttings(message):
+        entries, error, defects = run(chunks, MULTIPART, Limits.for_forms())
+        assert (entries, error) == ([(name, "x")], None)
+        assert [defect.kind for defect in defects] == kinds
+
+
+@pytest.mark.parametrize(
+    ("extended", "kind"),
+    [(b"no-such''x", "extended-parameter-charset"), (b"utf-8''a%00", "control-in-extended-parameter")],
+)
+def test_a_file_whose_name_cannot_be_read_stays_a_file(extended: bytes, kind: str) -> None:
+    head = b"--b\r\nContent-Disposition: form-data; name=f; filename*=" + extended + b"\r\n\r\n"
+    message = head + b"content\r\n--b--"
+    for policy in (Policy.STRICT, Policy.STANDARD):
+        entries, error, _ = run([message], MULTIPART, Limits.for_forms(), policy=policy)
+        assert entries == []
+        assert isinstance(error, ParseError)
+    for _, chunks in cuttings(message):
+        entries, error, defects = run(chunks, MULTIPART, Limits.for_forms(), policy=Policy.LENIENT)
+        assert (entries, error) == ([("f", extended.decode(), b"content")], None)
+        assert [defect[::2] for defect in defects] == [(kind, 0)]

@@ -7,14 +7,16 @@ import string
 import warnings
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp.multipart
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
+from aiomultipart.events import PartBegin
 from aiomultipart.exceptions import CodecError, LimitExceeded, MultipartError, ParseError, UnknownEncoding
 from aiomultipart.headers import (
     BadContentDispositionHeader,
@@ -339,7 +341,8 @@ def filename_elsewhere(value: str, *, policy: Policy) -> str | None:
         "form-data; name=",
         "form-data; =a",
         'form-data; name="a',
-        'form-data; name="a\\"',
+        'attachment; name="a\\"',
+        'form-data; name="a\\"; x=y',
         'form-data; name="a"b',
         'form-data; name="a"X',
         'form-data; name=a"b"',
@@ -379,25 +382,109 @@ def test_space_around_the_equals_sign_of_a_name() -> None:
     assert judged(name_in_form, " a") == [REJECTED, REJECTED, "a"]
 
 
-ALPHANUMERIC = string.ascii_letters + string.digits
-
-
-def test_in_form_data_a_backslash_stays_before_what_a_path_has() -> None:
-    for char in (*ALPHANUMERIC, *"._-", "\u00e9", "\u65e5"):
+def test_in_form_data_a_backslash_stays_before_what_nobody_escapes() -> None:
+    for char in (*sorted(set(string.printable[:94]) - set('"\\')), "\u00e9", "\u65e5", "\u2028", "\u00a0"):
         assert judged(name_in_form, f'"a\\{char}b"') == [f"a\\{char}b"] * 3
-    assert judged(name_in_form, '"a\\\\b"') == ["a\\\\b"] * 3
 
 
-def test_in_form_data_a_backslash_escapes_everything_else() -> None:
-    for char in (*sorted(set(string.printable[:95]) - set(ALPHANUMERIC) - set("._-\\")), "\u2028", "\u00ab"):
+def test_in_form_data_a_backslash_escapes_what_senders_escape() -> None:
+    for char in '"\\ \t':
         assert judged(name_in_form, f'"a\\{char}b"') == [f"a{char}b"] * 3
 
 
-def test_quoted_pairs_in_form_data() -> None:
-    assert judged(name_in_form, '"email\\ 1"') == ["email 1"] * 3  # aiohttp
-    assert judged(name_in_form, '"a\\"b\\";c"') == ['a"b";c'] * 3  # curl
-    assert judged(name_in_form, '"C:\\dir\\file.txt"') == ["C:\\dir\\file.txt"] * 3  # browsers of old
-    assert judged(name_in_form, '"\\\\server\\share\\_x"') == ["\\\\server\\share\\_x"] * 3
+@pytest.mark.parametrize(
+    ("sent", "meant"),
+    [
+        ("email\\ 1", "email 1"),  # aiohttp
+        ('a\\"b\\";c', 'a"b";c'),  # curl
+        ("C:\\dir\\file.txt", "C:\\dir\\file.txt"),  # browsers of old
+        ("C:\\\\dir\\\\file.txt", "C:\\dir\\file.txt"),  # httpx
+        ("a\\;b \\(1\\).txt", "a\\;b \\(1\\).txt"),
+        ("\\\\server\\share", "\\server\\share"),  # a loss, where it was sent raw
+        ("\\\\\\\\server\\\\share", "\\\\server\\share"),
+        ("a\\\\", "a\\"),
+        ('a\\\\\\"', 'a\\"'),
+        ("\\%22", '\\"'),
+        ("\\\\%22", '\\"'),
+        ('%22\\"%22', '"""'),
+        ("\\a\\\\a\\\\\\a", "\\a\\a\\\\a"),
+    ],
+)
+def test_quoted_pairs_in_form_data(sent: str, meant: str) -> None:
+    assert judged(name_in_form, f'"{sent}"') == [meant] * 3
+    assert judged(in_form, f'form-data; filename="{sent}"; name=n')[1] == Disposition(
+        "form-data", {"filename": meant, "name": "n"}, ()
+    )
+    assert parse_content_disposition(f'form-data; name="{sent}"') == ("form-data", {"name": meant})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "meant"),
+    [
+        ('name="a\\"', {"name": "a\\"}),  # Chromium
+        ('name="\\"', {"name": "\\"}),
+        ('name="a\\\\\\"', {"name": "a\\\\\\"}),
+        ('name="a\\"; filename="b"', {"name": "a\\", "filename": "b"}),
+        ('name="a"; filename="b\\"', {"name": "a", "filename": "b\\"}),
+        ('name="a\\"; filename="b\\"', {"name": "a\\", "filename": "b\\"}),
+        ('name="a\\"; filename=""', {"name": "a\\", "filename": ""}),
+        ('name="%22\\ \\\\x\\%22\\"', {"name": '"\\ \\\\x\\"\\'}),
+        ('name="C:\\\\dir\\\\"; filename="x\\\\\\"', {"name": "C:\\\\dir\\\\", "filename": "x\\\\\\"}),
+        ('name="a\\"; filename="; x="', {"name": "a\\", "filename": "; x="}),
+    ],
+)
+def test_backslashes_that_are_literal_or_leave_a_quote_open(parameters: str, meant: dict[str, str]) -> None:
+    literal = Disposition("form-data", meant, ("literal-backslash",))
+    assert judged(in_form, f"form-data; {parameters}") == [REJECTED, literal, literal]
+    assert judged(elsewhere, f"form-data; {parameters}") == [REJECTED] * 3
+    assert parse_content_disposition(f"form-data; {parameters}") == ("form-data", meant)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        'form-data; name="a\\";filename="b"',
+        'form-data;name="a\\"',
+        'form-data;  name="a\\"',
+        'form-data; name="a\\" ',
+        'form-data; name="a\\";',
+        'form-data; name = "a\\"',
+        'form-data; name="a\\"; x="b"',
+        'form-data; name="a\\"; filename="b"; x=y',
+        'form-data; filename="b"; name="a\\"',
+        'form-data; filename="a\\"',
+        'form-data; name=a; filename="b\\"',
+        'form-data; name="a\\"; filename=b',
+        'form-data; name="a"; filename="b"c\\"',
+        'Form-Data; name="a\\"',
+        'form-data; Name="a\\"',
+        'attachment; name="a\\"',
+        'form-data; name="a\\"; name="b"',
+    ],
+)
+def test_backslashes_are_literal_only_in_what_browsers_send(value: str) -> None:
+    assert judged(in_form, value) == [REJECTED] * 3
+
+
+def test_a_value_that_reads_by_quoted_pairs_is_read_so() -> None:
+    for policy in POLICIES:
+        # The quotes could be the ends of two names that end in a backslash, too.
+        read = in_form('form-data; name="a\\"; filename=\\"b"', policy=policy)
+        assert read == Disposition("form-data", {"name": 'a"; filename="b'}, ())
+
+
+def test_literal_backslashes_are_within_max_parameters() -> None:
+    for value, count in (('form-data; name="a\\"', 1), ('form-data; name="a\\"; filename="b"', 2)):
+        for most in range(3):
+            limits = Limits(max_parameters=most)
+            if most < count:
+                with pytest.raises(LimitExceeded) as caught:
+                    parse_disposition(value, form_data=True, policy=STANDARD, limits=limits)
+                assert (caught.value.limit, caught.value.value) == ("max_parameters", most)
+            else:
+                assert (
+                    parse_disposition(value, form_data=True, policy=STANDARD, limits=limits).parameters["name"] == "a\\"
+                )
 
 
 def test_quoted_pairs_elsewhere() -> None:
@@ -457,23 +544,35 @@ def test_extended_alone(value: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value",
+    ("value", "forgiven"),
     [
-        "a",
-        "''a",
-        "utf-8'a",
-        "utf-8''%",
-        "utf-8''%zz",
-        "utf-8''%ff",
-        "utf-8''a b",
-        "bogus''a",
-        "base64''YQ%3D%3D",
-        "utf-7''a",
+        ("a", False),
+        ("''a", False),
+        ("utf-8'a", False),
+        ("utf-8''%", False),
+        ("utf-8''%4", False),
+        ("utf-8''%zz", False),
+        ("utf-8''a%4gb", False),
+        ("utf-8''%ff", False),
+        ("utf-8''a b", False),
+        ("bogus''a", True),
+        ("no-such'en'%41%00", True),
+        ("base64''YQ%3D%3D", True),
+        ("utf-7''a", True),
     ],
 )
-def test_extended_that_does_not_decode(value: str) -> None:
+def test_extended_that_does_not_decode(value: str, forgiven: bool) -> None:
     quoted = f'"{value}"'
-    assert judged(in_form, f"form-data; name=a; filename*={quoted}") == [REJECTED] * 3
+    # In a charset nobody knows it stays a file, by the name that was sent.
+    as_sent = Disposition("form-data", {"name": "a", "filename": value}, ("extended-parameter-charset",))
+    assert judged(in_form, f"form-data; name=a; filename*={quoted}") == [
+        *[REJECTED] * 2,
+        as_sent if forgiven else REJECTED,
+    ]
+    as_sent = Disposition("form-data", {"name": value}, ("extended-parameter-charset",))
+    assert judged(in_form, f"form-data; name*={quoted}") == [*[REJECTED] * 2, as_sent if forgiven else REJECTED]
+    plain = Disposition("form-data", {"name": "a", "filename": "b"}, ("bad-extended-parameter",))
+    assert judged(in_form, f"form-data; name=a; filename*={quoted}; filename=b") == [REJECTED, plain, plain]
     # Elsewhere the plain one stands in for it (RFC 6266 section 4.3).
     plain = Disposition("attachment", {"filename": "a"}, ("bad-extended-parameter",))
     assert judged(elsewhere, f"attachment; filename=a; filename*={quoted}") == [REJECTED, plain, plain]
@@ -481,7 +580,12 @@ def test_extended_that_does_not_decode(value: str) -> None:
 
 @pytest.mark.parametrize("label", ["us-ascii", "windows-1252", "utf-16", "shift_jis", "iso-8859-15", "koi8-r"])
 def test_in_form_data_two_charsets_are_enough(label: str) -> None:
-    assert judged(in_form, f"form-data; name=a; filename*={label}''%41%42") == [REJECTED] * 3
+    decoded = b"AB".decode(label)
+    forgiven = Disposition("form-data", {"name": "a", "filename": decoded}, ("extended-parameter-charset",))
+    assert judged(in_form, f"form-data; name=a; filename*={label}''%41%42") == [REJECTED, REJECTED, forgiven]
+    plain = Disposition("form-data", {"name": "a", "filename": "b"}, ("extended-parameter-beside-plain",))
+    value = f"form-data; name=a; filename=b; filename*={label}''%41%42"
+    assert judged(in_form, value) == [REJECTED, plain, plain]
     assert REJECTED not in judged(elsewhere, f"attachment; filename*={label}''%41%42")
 
 
@@ -504,22 +608,59 @@ def test_continuations(parameters: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "parameters",
+    ("parameters", "as_sent"),
     [
-        "filename*1=a",
-        "filename*0=a; filename*2=b",
-        "filename*0*=a; filename*1=b",
-        "filename*0*=bogus''a",
-        "filename*0*=utf-8''%ff",
+        ("filename*1=a", {}),
+        ("filename*0=a; filename*2=b", {}),
+        ("filename*0*=a; filename*1=b", {"filename": "ab"}),
+        ("filename*0*=bogus''a", {"filename": "bogus''a"}),
+        ("filename*1=b; filename*0*=utf-8''%ff", {"filename": "utf-8''%ffb"}),
     ],
 )
-def test_continuations_that_do_not_join(parameters: str) -> None:
+def test_continuations_that_do_not_join(parameters: str, as_sent: dict[str, str]) -> None:
     for plain in ({}, {"filename": "p"}):
         value = "attachment" + "".join(f"; {name}={given}" for name, given in plain.items()) + f"; {parameters}"
         left = Disposition("attachment", plain, ("bad-continued-parameter",))
         assert judged(elsewhere, value) == [REJECTED, left, left]
-    left = Disposition("form-data", {"name": "n"}, ("bad-continued-parameter",))
+    left = Disposition("form-data", {"name": "n"} | as_sent, ("bad-continued-parameter",))
     assert judged(in_form, f"form-data; name=n; {parameters}") == [REJECTED, REJECTED, left]
+
+
+@pytest.mark.parametrize("code", [*range(32), 127])
+def test_extended_that_decodes_to_control_characters(code: int) -> None:
+    sent = f"utf-8''a%{code:02x}"
+    defects = ("control-in-extended-parameter",)
+    for read, disposition in ((in_form, "form-data; name=n"), (elsewhere, "attachment; name=n")):
+        kind = disposition.partition(";")[0]
+        kept = Disposition(kind, {"name": "n", "filename": sent}, defects)
+        assert judged(read, f"{disposition}; filename*={sent}") == [REJECTED, REJECTED, kept]
+        assert judged(read, f'{disposition}; filename*="{sent}"') == [REJECTED, REJECTED, kept]
+        plain = Disposition(kind, {"name": "n", "filename": "b"}, defects)
+        for both in (f"filename=b; filename*={sent}", f"filename*={sent}; filename=b"):
+            assert judged(read, f"{disposition}; {both}") == [REJECTED, REJECTED, plain]
+        named = Disposition(kind, {"name": sent}, defects)
+        assert judged(read, f"{kind}; name*={sent}") == [REJECTED, REJECTED, named]
+        # In sections too
+        assert judged(read, f"{disposition}; filename*0*={sent}; filename*1=.txt") == [
+            *[REJECTED] * 2,
+            Disposition(kind, {"name": "n", "filename": sent + ".txt"}, defects),
+        ]
+        assert judged(read, f"{disposition}; filename=b; filename*0*={sent}") == [REJECTED, REJECTED, plain]
+    with pytest.warns(BadContentDispositionParam):
+        assert parse_content_disposition(f"attachment; filename*={sent}; x=y") == ("attachment", {"x": "y"})
+    assert content_disposition_filename({"filename*0*": sent}) is None
+
+
+def test_what_is_no_control_character() -> None:
+    for decoded in (" ", "~", "\x80", "\x85", "\u2028"):
+        sent = f"utf-8''{quote(decoded)}"
+        assert judged(in_form, f"form-data; name*={sent}")[1:] == [Disposition("form-data", {"name": decoded}, ())] * 2
+    # A TAB may stand in a quoted-string.
+    assert judged(elsewhere, 'attachment; filename="a\tb"') == [Disposition("attachment", {"filename": "a\tb"}, ())] * 3
+    assert (
+        judged(elsewhere, 'attachment; filename*0="a\tb"') == [Disposition("attachment", {"filename": "a\tb"}, ())] * 3
+    )
+    assert content_disposition_filename({"filename*0": "a\tb"}) == "a\tb"
 
 
 @pytest.mark.parametrize(
@@ -564,6 +705,7 @@ def test_charsets(label: str, name: str) -> None:
 @pytest.mark.parametrize(
     "label",
     [
+        *("\xa0utf-8", "utf-8\u2003", "\u212aoi8-r"),  # not ASCII, whatever it becomes
         *("", "bogus", "utf-9", "utf_8\0", "../utf_8", "\u00fctf-8", "x" * 10000),
         *("base64", "base64_codec", "hex", "rot13", "rot_13", "quopri", "uu", "zlib", "bz2", "gzip", "zip"),
         *("idna", "punycode", "unicode_escape", "raw_unicode_escape", "unicode-escape", "undefined", "mbcs", "oem"),
@@ -902,7 +1044,6 @@ def test_what_no_disposition_can_hold() -> None:
         (("form-data", {"f": "a\0"}), True, "control character '\\x00' in parameter f"),
         (("form-data", {"f": "a\r"}), False, "control character '\\r' in parameter f"),
         (("attachment", {"f": "a\n"}), True, "control character '\\n' in parameter f"),
-        (("form-data", {"f": "a\\"}), True, "parameter f ends in a backslash, which form-data has no way to write"),
     ):
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             format_disposition(*arguments, quote_fields=quote_fields)
@@ -995,8 +1136,39 @@ def test_a_star_in_the_middle_of_a_name_is_forgiven_aloud() -> None:
     ]
 
 
-def test_form_data_cannot_write_a_value_that_ends_in_a_backslash() -> None:
-    with pytest.raises(ValueError, match="backslash"):
-        format_disposition("form-data", {"name": "a\\"})
-    assert format_disposition("form-data", {"name": "a\\b"}) == 'form-data; name="a\\b"'
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("a\\b", "a\\b"),
+        ("a\\", "a\\\\"),
+        ("a\\\\", "a\\\\\\\\"),
+        ("\\\\server\\share", "\\\\\\server\\share"),
+        ("a\\ b\\\tc", "a\\\\ b\\\\\tc"),
+        ('a\\"', "a\\%22"),
+        ("\\;\\%\\\r\n", "\\;\\%\\%0D%0A"),
+    ],
+)
+def test_backslashes_that_are_written(name: str, written: str) -> None:
+    assert format_disposition("form-data", {"name": name}) == f'form-data; name="{written}"'
     assert format_disposition("attachment", {"filename": "a\\"}) == 'attachment; filename="a\\\\"'
+
+
+names = st.text(st.sampled_from('\\\\";% \tab2') | st.sampled_from("A0\u00e9\u65e5"), max_size=12).filter(
+    lambda name: "%22" not in name
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(names, st.none() | names, st.booleans(), st.sampled_from(POLICIES))
+@example("a\\", "b\\", True, STRICT)
+@example('a\\"; filename=\\', None, True, STRICT)
+@example("\\ \\\t\\\\ \\", "\\\\\\", False, STRICT)
+def test_every_name_comes_back(name: str, filename: str | None, quote_fields: bool, policy: Policy) -> None:
+    parameters = {"name": name} if filename is None else {"name": name, "filename": filename}
+    written = format_disposition("form-data", parameters, quote_fields=quote_fields)
+    assert in_form(written, policy=policy) == Disposition("form-data", parameters, ())
+    # As a header block: white space at the end of a name is the name's.
+    block = f"Content-Disposition: {written}".encode()
+    begin = PartBegin(block, form_data=True, policy=policy, limits=Limits())
+    assert (begin.name, begin.filename, begin.defects) == (name, filename, ())
+    assert parse_content_disposition(written) == ("form-data", parameters)

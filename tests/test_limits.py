@@ -12,8 +12,10 @@ from typing import NamedTuple
 import pytest
 
 from aiomultipart.exceptions import LimitExceeded
+from aiomultipart.headers import parse_content_disposition, parse_media_type
 from aiomultipart.limits import Limits, Policy, Rules, Verdict
 from aiomultipart.reader import MultipartReader
+from aiomultipart.writer import MultipartWriter
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -215,3 +217,24 @@ async def test_no_more_is_read_than_what_passes_the_limit(name: str, size: int) 
     assert (error.part_index, error.part_name) == row.part
     if row.offset is not None:
         assert error.offset == row.offset
+
+
+def test_default_limits_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b"--b--"
+    headers = {"Content-Type": "multipart/mixed; boundary=b"}
+
+    def use() -> None:
+        parse_media_type("text/plain; charset=utf-8")
+        parse_content_disposition('form-data; name="a"')
+        MultipartReader(headers, body)
+        MultipartReader(headers, body, max_field_size=1000, max_headers=10)
+        MultipartWriter("form-data").append("text", {"Content-Type": "text/plain; charset=utf-8"})
+
+    use()
+    made = []
+    checks = Limits.__post_init__
+    monkeypatch.setattr(Limits, "__post_init__", lambda self: made.append(self) or checks(self))  # type: ignore[func-returns-value]
+    use()
+    assert made == []
+    Limits()
+    assert len(made) == 1

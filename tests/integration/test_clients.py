@@ -444,6 +444,8 @@ NAMES = [
     "100%20.txt",
     "it's.txt",
     r"C:\dir\file",
+    r"a\;b \(1).txt",
+    "trailing\\",
 ]
 
 
@@ -476,42 +478,39 @@ async def test_curl(curl: str, uploads: UploadServer, tmp_path: Path) -> None:
 async def test_names_in_curl(curl: str, uploads: UploadServer, escape: tuple[str, ...], tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"content")
-    # With --form-escape curl doubles a backslash, which other senders (and browsers) do not.
-    names = [name for name in NAMES if not (escape and "\\" in name)]
+    # With --form-escape curl doubles a backslash, which browsers do not.
     args = []
-    for name in names:
+    for name in NAMES:
         quoted = name.replace("\\", "\\\\").replace('"', '\\"')
         field = FIELD.replace("=", ":")  # curl's own separator
         args += ["-F", f'{field}=@{path};type=text/plain;filename="{quoted}"']
     await run_curl(curl, *escape, *args, uploads.url)
-    assert uploads.received == [Received(field, name, "text/plain", b"content") for name in names]
+    assert uploads.received == [Received(field, name, "text/plain", b"content") for name in NAMES]
 
 
 async def test_httpx_files(uploads: UploadServer, httpx_client: httpx.AsyncClient) -> None:
     # httpx doubles a backslash.
-    names = [name for name in NAMES if "\\" not in name]
-    files = [("files", (name, name.encode() * 3, "text/plain")) for name in names]
+    files = [("files", (name, name.encode() * 3, "text/plain")) for name in NAMES]
     files.append(("large", ("large.bin", LARGE, "application/x-large")))
     answer = await httpx_client.post(uploads.url, data={"title": "ein Titel ü", FIELD: "1"}, files=files)
     assert answer.text == "read"
     assert uploads.received == [
         Received("title", None, "text/plain", "ein Titel ü".encode()),
         Received(FIELD, None, "text/plain", b"1"),
-        *(Received("files", name, "text/plain", name.encode() * 3) for name in names),
+        *(Received("files", name, "text/plain", name.encode() * 3) for name in NAMES),
         Received("large", "large.bin", "application/x-large", LARGE),
     ]
 
 
 @pytest.mark.parametrize("quote_fields", [True, False])
 async def test_aiohttp_form_data(uploads: UploadServer, session: aiohttp.ClientSession, quote_fields: bool) -> None:
-    # aiohttp doubles a backslash where it does not percent-encode.
-    names = [name for name in NAMES if quote_fields or "\\" not in name]
+    # aiohttp doubles a backslash where it does not percent-encode, and escapes spaces.
     form = aiohttp.FormData(quote_fields=quote_fields)
     form.add_field("title", "ein Titel ü")
     # aiohttp percent-encodes file names only, and cannot send a field's name that is not ASCII when it quotes.
     field = 'a "field"; name=x' if quote_fields else FIELD
     form.add_field(field, json.dumps({"a": 1}), content_type="application/json")
-    for name in names:
+    for name in NAMES:
         form.add_field("files", name.encode() * 3, filename=name, content_type="text/x-file")
     form.add_field("large", LARGE, filename="large.bin", content_type="application/x-large")
     async with session.post(uploads.url, data=form) as answer:
@@ -524,7 +523,7 @@ async def test_aiohttp_form_data(uploads: UploadServer, session: aiohttp.ClientS
     assert uploads.received == [
         Received("title", None, "text/plain", "ein Titel ü".encode()),
         Received(field, None, "application/json", b'{"a": 1}'),
-        *(Received("files", arrives_as(name), "text/x-file", name.encode() * 3) for name in names),
+        *(Received("files", arrives_as(name), "text/x-file", name.encode() * 3) for name in NAMES),
         Received("large", "large.bin", "application/x-large", LARGE),
     ]
 
