@@ -23,7 +23,7 @@ covered := aiomultipart/codecs/*,aiomultipart/delimiters.py,aiomultipart/headers
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo serve test coverage lint docs bench bench-quick fuzz mutants clean
+.PHONY: help demo serve test test-all coverage lint docs bench bench-quick fuzz mutants clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,10 +35,13 @@ serve: $(VENV)/.stamp-examples ## run examples/upload_server at http://127.0.0.1
 	@echo "Open http://127.0.0.1:$(PORT)/ and press Ctrl+C to stop."
 	@$(bin)/python -m uvicorn --app-dir examples/upload_server --port $(PORT) --timeout-graceful-shutdown 5 app:app
 
-test: coverage ## run the tests as "make coverage" does, then again without asserts and docstrings
+test: $(VENV)/.stamp-test ## run the tests, warnings being errors
+	$(bin)/python -m pytest -W error
+
+test-all: coverage ## run the tests as "make coverage" does, then again without asserts and docstrings
 	$(bin)/python -OO -W error -m pytest -q $(no_assert_warning)
 
-coverage: $(VENV)/.stamp-test ## run the tests, warnings being errors, and fail if they leave too many branches out
+coverage: $(VENV)/.stamp-test ## run the tests, and fail if they leave too many branches out
 	$(coverage) run -m pytest -W error
 	$(coverage) report
 	$(coverage) report --fail-under=100 --include="$(covered)"
