@@ -80,6 +80,8 @@ def seeds() -> Iterator[bytes]:
         b'attachment; filename*0="a;"; filename*1*=%20b; filename*2=c',
         b"attachment; filename=\"a\"; filename*=iso-8859-1'en'%e4",
         b'form-data; name="a\\"%22"; filename="C:\\d\\f"',
+        b'form-data; name="a\\"; filename="b\\"',
+        b"form-data; name=a; filename*=no-such''%00; filename*0*=utf-8''%00",
         b"A: b\r\n c\r\n\td",
         b"A : b",
         b"A\x00: b",
