@@ -658,6 +658,13 @@ class CountingRegex:
     def search(self, text: str, start: int = 0) -> re.Match[str] | None:
         return self._counted("search", text, start)
 
+    def finditer(self, text: str, start: int = 0) -> Iterator[re.Match[str]]:
+        for match in self._pattern.finditer(text, start):
+            COUNTER.searched += match.end() - start
+            start = match.end()
+            yield match
+        COUNTER.searched += len(text) - start
+
     def sub(self, new: str, text: str) -> str:
         COUNTER.searched += len(text)
         return self._pattern.sub(new, text)
@@ -686,6 +693,10 @@ BLOCKS: dict[str, Callable[[int], str]] = {
     "escapes of backslashes": lambda n: DISPOSITION + '; filename="' + "\\\\" * (n // 2) + "\\",
     "quotes": lambda n: DISPOSITION + ';filename=""' * (n // 12),
     "only quotes": lambda n: DISPOSITION + "; filename=" + '"' * n,
+    "literal backslashes": lambda n: 'Content-Disposition: form-data; name="' + "\\\\" * (n // 2) + '\\"',
+    "literal backslashes, and a file": lambda n: (
+        'Content-Disposition: form-data; name="a\\"; filename="' + "\\\\" * (n // 2) + '"'
+    ),
     "%22": lambda n: DISPOSITION + '; filename="' + "%22" * (n // 3) + '"',
     "equals signs": lambda n: DISPOSITION + "; filename" + "=" * n,
     "white space around equals signs": lambda n: DISPOSITION + "; filename" + " " * n + "=x",
