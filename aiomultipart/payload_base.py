@@ -13,9 +13,11 @@ A multidict costs as much as all the rest of a small part, and hardly anybody lo
 
 from __future__ import annotations
 
+import codecs
 import enum
 import mimetypes
 import os
+import re
 from collections.abc import AsyncIterator, Iterable
 from collections.abc import Set as AbstractSet
 from pathlib import PurePath
@@ -24,8 +26,8 @@ from typing import Any, ClassVar, Final, TypeAlias
 from multidict import CIMultiDict
 
 from . import hdrs
-from .exceptions import StateError
-from .headers import HeaderItems, check_field, format_disposition
+from .exceptions import StateError, UnsupportedEncoding
+from .headers import TOKEN, HeaderItems, check_field, format_disposition, media_type_charset
 from .sending import Writer, first_bytes, iterate_writes, send
 
 __all__ = (
@@ -34,7 +36,10 @@ __all__ = (
     "UNSET",
     "HeadersLike",
     "Payload",
+    "TextEncoder",
     "Unset",
+    "charset_of",
+    "check_charset",
     "chunks_of",
     "file_name",
     "header_items",
@@ -68,6 +73,55 @@ _HOW_IT_IS_SENT = frozenset(
 def header_items(headers: HeadersLike) -> Iterable[tuple[str, str]]:
     """The (name, value) pairs of header fields in any form."""
     return headers.items() if hasattr(headers, "items") else headers
+
+
+_TOKEN = re.compile(TOKEN, re.ASCII).fullmatch
+
+
+def check_charset(charset: str) -> str:
+    """The charset of text that is to be sent, as it is.
+
+    :raises ValueError: it cannot stand in a Content-Type.
+    :raises UnsupportedEncoding: Python has no such codec for text.
+    """
+    if not _TOKEN(charset):
+        raise ValueError(f"charset {charset!r} is no token")
+    try:
+        "".encode(charset)
+    except LookupError:
+        raise UnsupportedEncoding(f"unknown charset {charset!r}") from None
+    return charset
+
+
+def charset_of(content_type: str | None, headers: CIMultiDict[str] | None = None) -> str:
+    """The charset that the Content-Type of a part names, UTF-8 if none; that in ``headers`` wins.
+
+    :raises ValueError: as :func:`check_charset`.
+    :raises UnsupportedEncoding: as :func:`check_charset`.
+    """
+    if headers is not None:
+        content_type = headers.get(hdrs.CONTENT_TYPE, content_type)
+    charset = media_type_charset(content_type)
+    return check_charset(charset) if charset else "utf-8"
+
+
+class TextEncoder:
+    """What is read from a file, as bytes. Text is encoded as one, however it is cut: a BOM comes once."""
+
+    __slots__ = ("_encoder", "_payload")
+
+    def __init__(self, payload: Payload) -> None:
+        self._payload = payload
+        self._encoder: codecs.IncrementalEncoder | None = None
+
+    def encode(self, data: bytes | str | None) -> bytes:
+        """The bytes of what was read next; nothing read is the end, and may give bytes too."""
+        if not isinstance(data, str):
+            return data or b""
+        if self._encoder is None:
+            charset = self._payload.encoding or charset_of(self._payload.content_type)
+            self._encoder = codecs.getincrementalencoder(charset)()
+        return self._encoder.encode(data, final=not data)
 
 
 class Payload:

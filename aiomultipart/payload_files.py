@@ -10,10 +10,21 @@ from collections.abc import AsyncIterator
 from inspect import isawaitable
 from typing import IO, Any
 
+from multidict import CIMultiDict
+
 from . import hdrs
 from .exceptions import StateError
-from .headers import media_type_charset
-from .payload_base import DEFAULT_CHUNK_SIZE, READ_SIZE, Payload, file_name
+from .payload_base import (
+    DEFAULT_CHUNK_SIZE,
+    READ_SIZE,
+    HeadersLike,
+    Payload,
+    TextEncoder,
+    charset_of,
+    check_charset,
+    file_name,
+    header_items,
+)
 from .streams import AsyncReadable
 from .threads import in_thread, read_ahead
 
@@ -63,20 +74,26 @@ class IOBasePayload(Payload):
         """The file's bytes, each chunk read in a thread."""
         self._started = True
         start = self._start
+        encoder = TextEncoder(self)
         # A future, and a thread that is slow to let go of it, would keep its result while the next chunk is read.
         box: list[bytes] = []
-        while True:
+        more = True
+        while more:
             # Cancelled or not, the file is not left to a thread that still reads it.
-            await in_thread(self._read, start, box)
-            if not box[0]:
-                return
+            more = await in_thread(self._read, start, encoder, box)
             start = None
-            yield box.pop()
+            if box:
+                yield box.pop()
 
-    def _read(self, start: int | None, box: list[bytes]) -> None:
+    def _read(self, start: int | None, encoder: TextEncoder, box: list[bytes]) -> bool:
+        """Read some, into ``box`` where that gives bytes; False at the end."""
         if start is not None:
             self._value.seek(start)
-        box.append(_as_bytes(self._value.read(READ_SIZE), self._encoding))
+        data = self._value.read(READ_SIZE)
+        encoded = encoder.encode(data)
+        if encoded:
+            box.append(encoded)
+        return bool(data)
 
     async def close(self) -> None:
         """Close the file, in a thread."""
@@ -84,22 +101,30 @@ class IOBasePayload(Payload):
 
 
 class TextIOPayload(IOBasePayload):
-    """A text file. Its size is not known: encoding and newline translation can change it."""
+    """A text file. Its size is not known: encoding and newline translation can change it.
+
+    Its charset is ``encoding``, else that of the Content-Type, else UTF-8.
+    """
 
     def __init__(
         self,
         value: IO[str],
-        *args: Any,
-        encoding: str | None = None,
+        disposition: str | None = "attachment",
+        headers: HeadersLike | None = None,
         content_type: str | None = None,
+        filename: str | None = None,
+        encoding: str | None = None,
         **kwargs: Any,
     ) -> None:
-        charset = encoding or media_type_charset(content_type) or "utf-8"
+        headers = None if headers is None else CIMultiDict(header_items(headers))
+        charset = charset_of(content_type, headers) if encoding is None else check_charset(encoding)
         super().__init__(
             value,
-            *args,
-            encoding=charset,
+            disposition,
+            headers=headers,
             content_type=content_type or f"text/plain; charset={charset}",
+            filename=filename,
+            encoding=charset,
             **kwargs,
         )
 
@@ -169,9 +194,9 @@ class BufferedReaderPayload(IOBasePayload):
             # A thread that still reads for one who went away must not move the file under another.
             with self._reading:
                 self._value.seek(position)
-                chunk = self._value.read(READ_SIZE)
+                chunk: bytes = self._value.read(READ_SIZE)
             position += len(chunk)
-            return _as_bytes(chunk, self._encoding)
+            return chunk
 
         return read_ahead(read, _AHEAD)
 
@@ -205,8 +230,14 @@ class AsyncReadablePayload(Payload):
                 raise
             self._consumed = self._start is None
         size = READ_SIZE if self._start is not None else DEFAULT_CHUNK_SIZE  # a file is read in a thread
-        while chunk := await self._value.read(size):
-            yield _as_bytes(chunk, self._encoding)
+        encoder = TextEncoder(self)
+        more = True
+        while more:
+            chunk = await self._value.read(size)
+            more = bool(chunk)
+            chunk = encoder.encode(chunk)
+            if chunk:
+                yield chunk
             del chunk
 
     async def close(self) -> None:
@@ -215,11 +246,6 @@ class AsyncReadablePayload(Payload):
         result = close() if close is not None else None
         if isawaitable(result):
             await result
-
-
-def _as_bytes(data: bytes | str | None, encoding: str | None) -> bytes:
-    """What was read from a file, which may be one of text."""
-    return data.encode(encoding or "utf-8") if isinstance(data, str) else data or b""
 
 
 async def _position(value: Any) -> int | None:

@@ -14,6 +14,7 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from urllib.parse import urlencode
 
 from multidict import CIMultiDict, getversion
 
@@ -23,7 +24,7 @@ from .codecs import encoded_size, encoder
 from .framing import JOINED, Body, Layout, render, render_whole
 from .headers import BCHARS_NO_SPACE, IDENTITY_TRANSFER_ENCODINGS, TOKEN, check_field, parse_content_length
 from .payload import HeadersLike, JsonPayload, Payload, StringPayload, payload_factory, whole_of
-from .payload_base import header_items
+from .payload_base import charset_of, header_items
 from .sending import Writer, closing, first_bytes, send
 
 if TYPE_CHECKING:
@@ -297,10 +298,15 @@ class MultipartWriter(Payload):
     def append_form(
         self, obj: Sequence[tuple[str, str]] | Mapping[str, str], headers: HeadersLike | None = None
     ) -> Payload:
-        """Add name and value pairs as a part of application/x-www-form-urlencoded."""
+        """Add name and value pairs as a part of application/x-www-form-urlencoded, in the charset of ``headers``."""
         from yarl import URL  # hardly anybody needs it, and it takes a while to import
 
-        query = URL.build(query=obj if isinstance(obj, Mapping) else list(obj)).raw_query_string
+        headers = None if headers is None else CIMultiDict(header_items(headers))
+        charset = charset_of(None, headers)
+        if charset.lower() == "utf-8":
+            query = URL.build(query=obj if isinstance(obj, Mapping) else list(obj)).raw_query_string
+        else:
+            query = urlencode(obj, doseq=True, encoding=charset)
         return self.append_payload(
             StringPayload(query, headers=headers, content_type="application/x-www-form-urlencoded")
         )

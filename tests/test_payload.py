@@ -131,12 +131,6 @@ async def test_charset(options: dict[str, Any], charset: str, content_type: str)
     assert payload.size == len("текст".encode(charset))
 
 
-def test_unknown_charset() -> None:
-    with pytest.raises(aiomultipart.UnknownEncoding) as caught:
-        StringPayload("x", encoding="klingon")
-    assert isinstance(caught.value, RuntimeError)
-
-
 async def test_json() -> None:
     payload = JsonPayload({"é": [1, None]})
     assert payload.content_type == "application/json"
