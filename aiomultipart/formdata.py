@@ -72,10 +72,11 @@ class FormData:
         :param content_type: of the part.
         :param filename: the name of the file; that of the file object, or the field's for bytes, if not given.
         :raises TypeError: a name or the content type is no string.
-        :raises ValueError: the content type cannot be written.
+        :raises ValueError: a name or the content type cannot be written.
         """
         self._body = None
         if content_type is filename is None and isinstance(value, str) and isinstance(name, str):
+            self._check(name)
             self._fields.append(({"name": name}, None, value))
             return
         parameters = {"name": name}
@@ -89,11 +90,19 @@ class FormData:
         for text in (name, filename, content_type):
             if text is not None and not isinstance(text, str):
                 raise TypeError(f"{text!r} is not a string")
+        self._check(name)
+        if filename is not None:
+            self._check(filename)
         if content_type is not None:
             check_field("Content-Type", content_type)
         if filename is not None or content_type is not None or not isinstance(value, (str, int, float)):
             self._is_multipart = True
         self._fields.append((parameters, content_type, value))
+
+    def _check(self, name: str) -> None:
+        """Raise for what no header can hold here, where the caller can see whose name it is."""
+        if not name.isprintable():
+            format_disposition("form-data", {"name": name}, quote_fields=self._quote_fields).encode()
 
     def add_fields(self, *fields: Any) -> None:
         """Add files, (name, value) pairs and multidicts.

@@ -16,6 +16,7 @@ from __future__ import annotations
 import codecs
 import enum
 import mimetypes
+import operator
 import os
 import re
 from collections.abc import AsyncIterator, Iterable
@@ -142,7 +143,8 @@ class Payload:
     _size: int | None = None
     _encoding: str | None = None
     _filename: str | None = None
-    # None until it is asked for. What it will hold then, in this order; the length is what a writer has announced.
+    # None until it is asked for. What it will hold then, in this order; the length is what a writer has announced, and
+    # stays here, so that a form knows it for none of the caller's.
     _fields: CIMultiDict[str] | None = None
     _content_type: str
     _disposition: str | None = None
@@ -196,7 +198,9 @@ class Payload:
         """Say how many bytes it will be, where that is not known; one that gives more or fewer will raise.
 
         :raises ValueError: the size is known, and another one; or is negative.
+        :raises TypeError: it is no integer.
         """
+        size = operator.index(size)
         if size < 0 or self.size not in (None, size):
             raise ValueError(f"size {size} of a payload of {self.size} bytes")
         self._size = size
@@ -251,8 +255,11 @@ class Payload:
             what is not ASCII as an ext-value too (RFC 6266 section 4.3). False: backslash escapes only.
         :param _charset: of an ext-value.
         :param params: ``name``, ``filename`` and the like.
-        :raises ValueError: a value holds a control character that cannot be written.
+        :raises ValueError: a value holds a control character that cannot be written, or is not in the charset.
+        :raises UnsupportedEncoding: an unknown charset.
         """
+        if _charset != "utf-8":
+            check_charset(_charset)
         self._set_disposition(format_disposition(disptype, params, quote_fields=quote_fields, charset=_charset))
 
     def _set_disposition(self, disposition: str) -> None:

@@ -21,6 +21,7 @@ from multidict import CIMultiDict, getversion
 from . import framing, hdrs
 from . import payload as payloads
 from .codecs import encoded_size, encoder
+from .exceptions import ParseError, UnknownEncoding, UnsupportedEncoding
 from .framing import JOINED, Body, Layout, render, render_whole
 from .headers import BCHARS_NO_SPACE, IDENTITY_TRANSFER_ENCODINGS, TOKEN, check_field, parse_content_length
 from .payload import HeadersLike, JsonPayload, Payload, StringPayload, payload_factory, whole_of
@@ -93,11 +94,14 @@ class _Entry:
         """Check the part, and announce its length.
 
         :raises ValueError: a header field cannot be written, or is not allowed in form-data.
-        :raises UnknownEncoding: a coding that cannot be applied.
+        :raises UnsupportedEncoding: a coding that cannot be applied.
         """
-        headers = self.payload.headers
+        payload = self.payload
+        headers = payload.headers
         self._measure(headers)
         if not self._in_form_data and self.size is not None:
+            if hdrs.CONTENT_LENGTH not in headers or payload._length is not None:  # noqa: SLF001
+                payload._length = self.size  # noqa: SLF001
             headers[hdrs.CONTENT_LENGTH] = str(self.size)
         self._had_length = hdrs.CONTENT_LENGTH in headers
         self._block = self._fields(headers)
@@ -107,7 +111,7 @@ class _Entry:
         """The header block with the empty line after it, and the body, by the headers as they are now.
 
         :raises ValueError: a header field cannot be written, or is not allowed in form-data.
-        :raises UnknownEncoding: a coding that cannot be applied.
+        :raises UnsupportedEncoding: a coding that cannot be applied.
         """
         payload = self.payload
         headers = payload.headers
@@ -115,7 +119,7 @@ class _Entry:
         unchanged = headers is self._headers and version == self._version
         if not unchanged or self._nested is not None or payload.size != self._declared:
             self._measure(headers)
-            self._block = self._fields(headers if self._in_form_data else self._with_length(headers))
+            self._block = self._fields(headers)
             self._headers, self._version = headers, version
         coding, transfer_encoding = self._codings
         declared = self._declared
@@ -130,7 +134,10 @@ class _Entry:
         coding, transfer_encoding = self._codings = _codings(headers)
         self._nested = None
         if coding is not None or transfer_encoding is not None:
-            encoder(transfer_encoding, coding)
+            try:
+                encoder(transfer_encoding, coding)
+            except UnknownEncoding as exc:
+                raise UnsupportedEncoding(exc.message) from exc.__cause__
             self._declared = size = payload.size
             predictable = coding is None and transfer_encoding == "base64"
             self.size = encoded_size(size) if predictable and size is not None else None
@@ -141,12 +148,23 @@ class _Entry:
             self._declared = self.size = payload.size
 
     def _fields(self, headers: CIMultiDict[str]) -> bytes:
-        safe = _SAFE_IN_FORM_DATA if self._in_form_data else _SAFE
+        """The header block.
+
+        :raises ValueError: a header field cannot be written, or is not allowed in form-data.
+        :raises TypeError: a value is no string.
+        """
+        safe = _SAFE
+        if self._in_form_data:
+            safe = _SAFE_IN_FORM_DATA
+        else:
+            headers = self._with_length(headers)
         lines = []
         for name, value in headers.items():
-            if name not in safe or not value.isprintable():
+            if name not in safe or not str.isprintable(value):
                 check_field(name, value)
                 if self._in_form_data and name.lower() in _NOT_IN_FORM_DATA:
+                    if name.lower() == "content-length" and value == str(self.payload._length):  # noqa: SLF001
+                        continue  # of another message that the payload is in
                     raise ValueError(f"{name} on a part of form-data (RFC 7578 section 4.8)")
             lines.append(f"{name}: {value}\r\n")
         lines.append("\r\n")
@@ -257,7 +275,7 @@ class MultipartWriter(Payload):
         :return: the payload; its headers may be changed until the message is sent.
         :raises TypeError: there is no payload class for ``obj``.
         :raises ValueError: a header field cannot be written, or is not allowed in form-data.
-        :raises UnknownEncoding: a coding in ``headers`` that cannot be applied.
+        :raises UnsupportedEncoding: a coding in ``headers`` that cannot be applied.
         """
         if isinstance(obj, Payload):
             payload = obj
@@ -284,8 +302,10 @@ class MultipartWriter(Payload):
         if self._is_form_data:
             if hdrs.CONTENT_DISPOSITION not in headers:
                 payload.set_content_disposition("form-data", name=f"section-{len(self._entries)}")
-        elif hdrs.CONTENT_LENGTH in headers and _codings(headers) == (None, None):
-            payload.declare_size(parse_content_length(headers[hdrs.CONTENT_LENGTH]))
+        elif hdrs.CONTENT_LENGTH in headers:
+            length = _given_length(headers[hdrs.CONTENT_LENGTH])
+            if _codings(headers) == _UNENCODED:
+                payload.declare_size(length)
         entry = _Entry(payload, self._is_form_data)
         entry.preview()
         self._entries.append(entry)
@@ -478,6 +498,17 @@ def _media_type(subtype: str, boundary: str | None) -> str:
     content_type = f"multipart/{subtype}; boundary={boundary}"
     check_field(hdrs.CONTENT_TYPE, content_type)
     return content_type
+
+
+def _given_length(value: object) -> int:
+    """A Content-Length that the caller has given.
+
+    :raises ValueError: it is no length.
+    """
+    try:
+        return parse_content_length(str(value))
+    except ParseError as exc:
+        raise ValueError(exc.message) from None
 
 
 def _codings(headers: CIMultiDict[str]) -> tuple[str | None, str | None]:

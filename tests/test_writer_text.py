@@ -194,7 +194,7 @@ async def test_a_form_of_another_charset_inside_a_message(charset: str) -> None:
     writer = MultipartWriter()
     content_type = f"application/x-www-form-urlencoded; charset={charset}"
     writer.append_form([("é", "ü +"), ("b", "2")], iter([("Content-Type", content_type)]))  # type: ignore[arg-type]
-    part = await MultipartReader(writer.headers, await writer.as_bytes()).next()
+    part: Any = await MultipartReader(writer.headers, await writer.as_bytes()).next()
     assert await part.form() == [("é", "ü +"), ("b", "2")]
 
 
@@ -240,8 +240,11 @@ def test_a_charset_that_no_header_can_hold(make: Callable[[str], Payload], chars
 
 async def test_an_unknown_charset_of_a_text_file_that_is_read_asynchronously() -> None:
     class Text:
+        def __init__(self) -> None:
+            self.texts = ["x", ""]
+
         async def read(self, size: int) -> str:
-            return "x"
+            return self.texts.pop(0)
 
     writer = MultipartWriter()
     writer.append(AsyncReadablePayload(Text(), content_type="text/plain; charset=klingon"))  # type: ignore[arg-type]
