@@ -228,6 +228,11 @@ class AsyncIterablePayload(Payload):
             if isinstance(iterator, AsyncGenerator):
                 await iterator.aclose()
 
+    async def _keep(self) -> None:
+        """Read an iterator, which can be read only once, and keep its bytes."""
+        if isinstance(self._value, AsyncIterator):
+            await self.as_bytes()
+
 
 def _has_ended(generator: AsyncGenerator[Any, Any]) -> bool:
     return getattr(generator, "ag_frame", generator) is None

@@ -150,6 +150,8 @@ class Payload:
     _disposition: str | None = None
     _length: int | None = None
     _consumed: bool = False
+    # What as_bytes() has read of a source that can be read only once.
+    _kept: bytes | None = None
     _autoclose: bool = False
     # Whether it is sent as its value, which is bytes that cannot change.
     _is_bytes: bool = False
@@ -237,7 +239,7 @@ class Payload:
 
     @property
     def consumed(self) -> bool:
-        """Whether it has been sent and cannot be sent again."""
+        """Whether it has been sent and cannot be sent again, or is closed."""
         return self._consumed
 
     @property
@@ -347,19 +349,26 @@ class Payload:
         await send(chunks if content_length is None else first_bytes(chunks, content_length), writer)
 
     async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        """All bytes.
+        """All bytes. Those of a source that can be read only once are kept, so that it can be sent all the same.
 
         :param encoding: not used; what is text is encoded when the payload is made. The parameters are aiohttp's.
         :raises StateError: it has been sent and cannot be sent again.
         """
         self.rewind()
         whole = whole_of(self)
-        return b"".join([chunk async for chunk in chunks_of(self)]) if whole is None else whole
+        if whole is None:
+            whole = b"".join([chunk async for chunk in chunks_of(self)])
+            if self._consumed and "write" not in self._defined_by:
+                self._kept, self._consumed = whole, False
+        return whole
+
+    async def _keep(self) -> None:
+        """As :meth:`as_bytes`, where the source can be read only once; else nothing."""
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """All bytes as text.
 
-        :raises TypeError: the bytes are not in memory.
+        :raises TypeError: the bytes are not in memory, or have not been kept by :meth:`as_bytes`.
         """
         whole = whole_of(self)
         if whole is None:
@@ -372,6 +381,8 @@ class Payload:
 
 def chunks_of(payload: Payload) -> AsyncIterator[bytes]:
     """The bytes of a payload, in pieces that are not empty."""
+    if payload._kept is not None:  # noqa: SLF001
+        return _sliced(payload._kept)  # noqa: SLF001
     defined_by = payload._defined_by  # noqa: SLF001
     if "chunks" not in defined_by:
         whole = whole_of(payload)
@@ -384,7 +395,7 @@ def chunks_of(payload: Payload) -> AsyncIterator[bytes]:
 
 def whole_of(payload: Payload) -> bytes | None:
     """All bytes of a payload that has them in memory anyway; else None."""
-    return payload.whole() if "whole" in payload._defined_by else None  # noqa: SLF001
+    return payload.whole() if "whole" in payload._defined_by else payload._kept  # noqa: SLF001
 
 
 async def _sliced(data: bytes) -> AsyncIterator[bytes]:

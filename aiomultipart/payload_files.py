@@ -57,18 +57,18 @@ class IOBasePayload(Payload):
 
     @property
     def consumed(self) -> bool:
-        """Whether it has been sent and cannot be rewound."""
-        return self._started and self._start is None
+        """Whether it has been sent and cannot be rewound, or is closed."""
+        return self._consumed or (self._started and self._start is None)
 
     def rewind(self) -> None:
         """Get ready to be sent.
 
         :raises StateError: the file has been sent and cannot be rewound, or is closed.
         """
+        if self._consumed or getattr(self._value, "closed", False):
+            raise StateError(f"{self._filename or 'the file'} is closed")
         if self.consumed:
             raise StateError(f"{self._filename or 'the file'} can be sent only once: it cannot be rewound")
-        if getattr(self._value, "closed", False):
-            raise StateError(f"{self._filename or 'the file'} is closed")
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The file's bytes, each chunk read in a thread."""
@@ -95,8 +95,23 @@ class IOBasePayload(Payload):
             box.append(encoded)
         return bool(data)
 
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """The text of the file. It is read here and now, so not while an event loop has other things to do.
+
+        :param encoding: of a binary file.
+        :raises StateError: the file has been sent and cannot be rewound, or is closed.
+        """
+        self.rewind()
+        self._started = True
+        with self._reading:
+            if self._start is not None:
+                self._value.seek(self._start)
+            data = self._value.read(-1)
+        return data if isinstance(data, str) else (data or b"").decode(encoding, errors)
+
     async def close(self) -> None:
         """Close the file, in a thread."""
+        self._consumed = True
         await in_thread(self._value.close)
 
 
@@ -130,9 +145,10 @@ class TextIOPayload(IOBasePayload):
 
 
 class BytesIOPayload(IOBasePayload):
-    """What is left of a ``BytesIO``."""
+    """What is left of a ``BytesIO``, which stays the caller's to close."""
 
     _value: io.BytesIO
+    _autoclose = True
 
     @property
     def size(self) -> int | None:
@@ -144,6 +160,10 @@ class BytesIOPayload(IOBasePayload):
     def whole(self) -> bytes | None:
         """All bytes."""
         return self._value.getvalue()[self._start or 0 :]
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """All bytes as text."""
+        return Payload.decode(self, encoding, errors)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The bytes in pieces; there is nothing to wait for."""
@@ -159,8 +179,7 @@ class BytesIOPayload(IOBasePayload):
             del chunk
 
     async def close(self) -> None:
-        """Close it."""
-        self._value.close()
+        """Nothing: there is nothing to give back."""
 
 
 class BufferedReaderPayload(IOBasePayload):
@@ -240,8 +259,14 @@ class AsyncReadablePayload(Payload):
                 yield chunk
             del chunk
 
+    async def _keep(self) -> None:
+        """Read a stream, which can be read only once, and keep its bytes."""
+        if not hasattr(self._value, "seek"):
+            await self.as_bytes()
+
     async def close(self) -> None:
         """Close the source, where it can be."""
+        self._consumed = True
         close = getattr(self._value, "aclose", None) or getattr(self._value, "close", None)
         result = close() if close is not None else None
         if isawaitable(result):

@@ -375,8 +375,8 @@ class MultipartWriter(Payload):
 
     @property
     def consumed(self) -> bool:
-        """Whether a part has been sent and cannot be sent again."""
-        return any(payload.consumed for payload in self._payloads)
+        """Whether a part has been sent and cannot be sent again, or the writer is closed."""
+        return self._consumed or any(payload.consumed for payload in self._payloads)
 
     def rewind(self) -> None:
         """Get ready to be sent.
@@ -437,15 +437,20 @@ class MultipartWriter(Payload):
         await send(chunks if content_length is None else first_bytes(chunks, content_length), writer)
 
     async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        """All bytes; the parameters, which are aiohttp's, are not used.
+        """All bytes. What a part can be read for only once is kept, so that the message can be sent all the same.
+
+        The parameters, which are aiohttp's, are not used.
 
         :raises StateError: a part has been sent and cannot be sent again.
         """
         self.rewind()
+        for payload in (payload for writer in _writers_in(self) for payload in writer._payloads):  # noqa: SLF001
+            await payload._keep()  # noqa: SLF001
         return b"".join([chunk async for chunk in self.chunks()])
 
     async def close(self) -> None:
         """Close the files and streams of all parts; all of them, even if closing one of them raises or is cancelled."""
+        self._consumed = True
         error: BaseException | None = None
         for payload in self._payloads:
             if not payload.autoclose:

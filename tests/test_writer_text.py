@@ -193,7 +193,7 @@ async def test_json_is_in_the_charset_that_it_names(options: dict[str, Any]) -> 
 async def test_a_form_of_another_charset_inside_a_message(charset: str) -> None:
     writer = MultipartWriter()
     content_type = f"application/x-www-form-urlencoded; charset={charset}"
-    writer.append_form([("é", "ü +"), ("b", "2")], iter([("Content-Type", content_type)]))  # type: ignore[arg-type]
+    writer.append_form([("é", "ü +"), ("b", "2")], iter([("Content-Type", content_type)]))
     part: Any = await MultipartReader(writer.headers, await writer.as_bytes()).next()
     assert await part.form() == [("é", "ü +"), ("b", "2")]
 
