@@ -76,7 +76,8 @@ class FormData:
         """
         self._body = None
         if content_type is filename is None and isinstance(value, str) and isinstance(name, str):
-            self._check(name)
+            if not name.isprintable():
+                self._check(name)
             self._fields.append(({"name": name}, None, value))
             return
         parameters = {"name": name}
