@@ -12,6 +12,7 @@ from .exceptions import (
     RejectedPart,
     StateError,
     UnknownEncoding,
+    UnsupportedEncoding,
 )
 from .form import Form, FormField, FormFile, UploadedFile, parse_form, read_form
 from .formdata import FormData
@@ -128,6 +129,7 @@ __all__ = (
     "TeeTarget",
     "TextIOPayload",
     "UnknownEncoding",
+    "UnsupportedEncoding",
     "UploadedFile",
     "ValidatedTarget",
     "content_disposition_filename",

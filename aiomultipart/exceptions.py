@@ -1,8 +1,9 @@
-"""The errors of aiomultipart: one family for bad input, one class for misuse.
+"""The errors of aiomultipart: one family for bad input, and two classes for misuse.
 
 Whatever arrives off the wire ends in a result or in a :exc:`MultipartError`. What a caller does wrong (two tasks in one
 reader, a part read after the reader moved on) is a :exc:`StateError`, which is no ``MultipartError``, so that a server
-answering 400 to bad input does not hide a fault of its own.
+answering 400 to bad input does not hide a fault of its own. Nor is what a caller cannot send, which is a plain
+``ValueError`` or ``TypeError``, and for an unknown coding or charset :exc:`UnsupportedEncoding`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ __all__ = (
     "RejectedPart",
     "StateError",
     "UnknownEncoding",
+    "UnsupportedEncoding",
 )
 
 
@@ -103,6 +105,10 @@ class UnknownEncoding(MultipartError, RuntimeError):
     """A content coding, transfer encoding or charset that this library cannot undo (or whose extra is missing)."""
 
     http_status = 415
+
+
+class UnsupportedEncoding(ValueError, RuntimeError):
+    """The caller's mistake: something is to be sent in a charset or coding that cannot be applied (extra missing)."""
 
 
 class RejectedPart(MultipartError):

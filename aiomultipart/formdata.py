@@ -10,9 +10,10 @@ from urllib.parse import urlencode
 
 from multidict import MultiDict, MultiDictProxy
 
-from .headers import check_field, format_disposition
+from .headers import check_field, format_disposition, media_type_charset
 from .payload import BytesPayload, LookupError, Payload, payload_factory  # noqa: A004  (aiohttp's name)
 from .payload import file_name as name_of_file
+from .payload_base import check_charset
 from .writer import MultipartWriter
 
 __all__ = ("FormData",)
@@ -33,8 +34,10 @@ class FormData:
 
     :param fields: a mapping, a file, or an iterable of (name, value) pairs, files and multidicts.
     :param quote_fields: escape names as browsers do (WHATWG); False: with backslashes.
-    :param charset: of text; UTF-8 if not given.
+    :param charset: of text whose field names none; UTF-8 if not given.
     :param default_to_multipart: multipart even without a file.
+    :raises ValueError: the charset, a name or a file name cannot be written.
+    :raises UnsupportedEncoding: an unknown charset.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class FormData:
         self._fields: list[tuple[dict[str, str], str | None, Any]] = []
         self._is_multipart = default_to_multipart
         self._quote_fields = quote_fields
-        self._charset = charset
+        self._charset = None if charset is None else check_charset(charset)
         self._body: Payload | None = None
         if isinstance(fields, Mapping):
             self.add_fields(*fields.items())
@@ -69,10 +72,12 @@ class FormData:
         :param content_type: of the part.
         :param filename: the name of the file; that of the file object, or the field's for bytes, if not given.
         :raises TypeError: a name or the content type is no string.
-        :raises ValueError: the content type cannot be written.
+        :raises ValueError: a name or the content type cannot be written.
         """
         self._body = None
         if content_type is filename is None and isinstance(value, str) and isinstance(name, str):
+            if not name.isprintable():
+                self._check(name)
             self._fields.append(({"name": name}, None, value))
             return
         parameters = {"name": name}
@@ -86,11 +91,19 @@ class FormData:
         for text in (name, filename, content_type):
             if text is not None and not isinstance(text, str):
                 raise TypeError(f"{text!r} is not a string")
+        self._check(name)
+        if filename is not None:
+            self._check(filename)
         if content_type is not None:
             check_field("Content-Type", content_type)
         if filename is not None or content_type is not None or not isinstance(value, (str, int, float)):
             self._is_multipart = True
         self._fields.append((parameters, content_type, value))
+
+    def _check(self, name: str) -> None:
+        """Raise for what no header can hold here, where the caller can see whose name it is."""
+        if not name.isprintable():
+            format_disposition("form-data", {"name": name}, quote_fields=self._quote_fields).encode()
 
     def add_fields(self, *fields: Any) -> None:
         """Add files, (name, value) pairs and multidicts.
@@ -132,7 +145,8 @@ class FormData:
             elif content_type is None:
                 part = factory(value, encoding=self._charset)
             else:
-                part = factory(value, encoding=self._charset, content_type=content_type)
+                charset = media_type_charset(content_type) or self._charset
+                part = factory(value, encoding=charset, content_type=content_type)
             if len(parameters) == 1:
                 part._set_disposition(_named(parameters["name"], self._quote_fields))  # noqa: SLF001
             else:

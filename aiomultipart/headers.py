@@ -574,6 +574,8 @@ def _join_sections(sections: _Sections) -> str | None:
         return None
 
 
+_UNLIMITED = Limits(max_parameters=None)  # for what is ours
+
 # Charsets that a message may name. Left out are codecs that are no charset of text (base64, rot13), that are slow or
 # surprising on hostile input (idna, punycode, unicode_escape, utf-7), and Python's own.
 _CHARSETS = frozenset(
@@ -617,7 +619,7 @@ def media_type_charset(content_type: str | None) -> str | None:
     if content_type is None:
         return None
     try:
-        return parse_media_type(content_type, policy=Policy.LENIENT).parameters.get("charset")
+        return parse_media_type(content_type, policy=Policy.LENIENT, limits=_UNLIMITED).parameters.get("charset")
     except ParseError:
         return None
 

@@ -16,9 +16,7 @@ from typing import IO, Any, TypeAlias, TypeVar
 
 from multidict import CIMultiDict
 
-from . import hdrs
-from .exceptions import StateError, UnknownEncoding
-from .headers import media_type_charset
+from .exceptions import StateError
 from .payload_base import (
     DEFAULT_CHUNK_SIZE,
     READ_SIZE,
@@ -26,6 +24,8 @@ from .payload_base import (
     HeadersLike,
     Payload,
     Unset,
+    charset_of,
+    check_charset,
     chunks_of,
     file_name,
     header_items,
@@ -142,12 +142,11 @@ class StringPayload(BytesPayload):
             self._hold(value.encode(), "text/plain; charset=utf-8", "utf-8")
             return
         if encoding is None:
-            headers = CIMultiDict(header_items(headers or ()))
-            encoding = media_type_charset(headers.get(hdrs.CONTENT_TYPE, content_type)) or "utf-8"
-        try:
-            data = value.encode(encoding)
-        except builtins.LookupError as exc:
-            raise UnknownEncoding(f"unknown charset {encoding!r}") from exc
+            headers = None if headers is None else CIMultiDict(header_items(headers))
+            encoding = charset_of(content_type, headers)
+        else:
+            check_charset(encoding)
+        data = value.encode(encoding)
         super().__init__(data, headers, content_type or f"text/plain; charset={encoding}", filename, encoding)
 
 
@@ -162,18 +161,25 @@ _encode_json = json.JSONEncoder().encode  # json.dumps(), without its look at ei
 
 
 class JsonPayload(BytesPayload):
-    """An object as JSON."""
+    """An object as JSON; its charset is ``encoding``, else that of the Content-Type, else UTF-8."""
 
     def __init__(
         self,
         value: Any,
-        encoding: str = "utf-8",
+        encoding: str | None = None,
         content_type: str = "application/json",
         dumps: Callable[[Any], str] = json.dumps,
         headers: HeadersLike | None = None,
         filename: str | None = None,
         **kwargs: Any,
     ) -> None:
+        if encoding is not None:
+            check_charset(encoding)
+        elif headers is None and content_type == "application/json":
+            encoding = "utf-8"
+        else:
+            headers = None if headers is None else CIMultiDict(header_items(headers))
+            encoding = charset_of(content_type, headers)
         data = (_encode_json if dumps is json.dumps else dumps)(value).encode(encoding)
         if headers is None and filename is None and isinstance(content_type, str):
             self._hold(data, content_type, encoding)
@@ -221,6 +227,11 @@ class AsyncIterablePayload(Payload):
         finally:
             if isinstance(iterator, AsyncGenerator):
                 await iterator.aclose()
+
+    async def _keep(self) -> None:
+        """Read an iterator, which can be read only once, and keep its bytes."""
+        if isinstance(self._value, AsyncIterator):
+            await self.as_bytes()
 
 
 def _has_ended(generator: AsyncGenerator[Any, Any]) -> bool:

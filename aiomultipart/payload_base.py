@@ -13,9 +13,12 @@ A multidict costs as much as all the rest of a small part, and hardly anybody lo
 
 from __future__ import annotations
 
+import codecs
 import enum
 import mimetypes
+import operator
 import os
+import re
 from collections.abc import AsyncIterator, Iterable
 from collections.abc import Set as AbstractSet
 from pathlib import PurePath
@@ -24,8 +27,8 @@ from typing import Any, ClassVar, Final, TypeAlias
 from multidict import CIMultiDict
 
 from . import hdrs
-from .exceptions import StateError
-from .headers import HeaderItems, check_field, format_disposition
+from .exceptions import StateError, UnsupportedEncoding
+from .headers import TOKEN, HeaderItems, check_field, format_disposition, media_type_charset
 from .sending import Writer, first_bytes, iterate_writes, send
 
 __all__ = (
@@ -34,7 +37,10 @@ __all__ = (
     "UNSET",
     "HeadersLike",
     "Payload",
+    "TextEncoder",
     "Unset",
+    "charset_of",
+    "check_charset",
     "chunks_of",
     "file_name",
     "header_items",
@@ -70,6 +76,55 @@ def header_items(headers: HeadersLike) -> Iterable[tuple[str, str]]:
     return headers.items() if hasattr(headers, "items") else headers
 
 
+_TOKEN = re.compile(TOKEN, re.ASCII).fullmatch
+
+
+def check_charset(charset: str) -> str:
+    """The charset of text that is to be sent, as it is.
+
+    :raises ValueError: it cannot stand in a Content-Type.
+    :raises UnsupportedEncoding: Python has no such codec for text.
+    """
+    if not _TOKEN(charset):
+        raise ValueError(f"charset {charset!r} is no token")
+    try:
+        "".encode(charset)
+    except LookupError:
+        raise UnsupportedEncoding(f"unknown charset {charset!r}") from None
+    return charset
+
+
+def charset_of(content_type: str | None, headers: CIMultiDict[str] | None = None) -> str:
+    """The charset that the Content-Type of a part names, UTF-8 if none; that in ``headers`` wins.
+
+    :raises ValueError: as :func:`check_charset`.
+    :raises UnsupportedEncoding: as :func:`check_charset`.
+    """
+    if headers is not None:
+        content_type = headers.get(hdrs.CONTENT_TYPE, content_type)
+    charset = media_type_charset(content_type)
+    return check_charset(charset) if charset else "utf-8"
+
+
+class TextEncoder:
+    """What is read from a file, as bytes. Text is encoded as one, however it is cut: a BOM comes once."""
+
+    __slots__ = ("_encoder", "_payload")
+
+    def __init__(self, payload: Payload) -> None:
+        self._payload = payload
+        self._encoder: codecs.IncrementalEncoder | None = None
+
+    def encode(self, data: bytes | str | None) -> bytes:
+        """The bytes of what was read next; nothing read is the end, and may give bytes too."""
+        if not isinstance(data, str):
+            return data or b""
+        if self._encoder is None:
+            charset = self._payload.encoding or charset_of(self._payload.content_type)
+            self._encoder = codecs.getincrementalencoder(charset)()
+        return self._encoder.encode(data, final=not data)
+
+
 class Payload:
     """An object to send, and its header fields.
 
@@ -88,12 +143,15 @@ class Payload:
     _size: int | None = None
     _encoding: str | None = None
     _filename: str | None = None
-    # None until it is asked for. What it will hold then, in this order; the length is what a writer has announced.
+    # None until it is asked for. What it will hold then, in this order; the length is what a writer has announced, and
+    # stays here, so that a form knows it for none of the caller's.
     _fields: CIMultiDict[str] | None = None
     _content_type: str
     _disposition: str | None = None
     _length: int | None = None
     _consumed: bool = False
+    # What as_bytes() has read of a source that can be read only once.
+    _kept: bytes | None = None
     _autoclose: bool = False
     # Whether it is sent as its value, which is bytes that cannot change.
     _is_bytes: bool = False
@@ -142,7 +200,9 @@ class Payload:
         """Say how many bytes it will be, where that is not known; one that gives more or fewer will raise.
 
         :raises ValueError: the size is known, and another one; or is negative.
+        :raises TypeError: it is no integer.
         """
+        size = operator.index(size)
         if size < 0 or self.size not in (None, size):
             raise ValueError(f"size {size} of a payload of {self.size} bytes")
         self._size = size
@@ -179,7 +239,7 @@ class Payload:
 
     @property
     def consumed(self) -> bool:
-        """Whether it has been sent and cannot be sent again."""
+        """Whether it has been sent and cannot be sent again, or is closed."""
         return self._consumed
 
     @property
@@ -197,8 +257,11 @@ class Payload:
             what is not ASCII as an ext-value too (RFC 6266 section 4.3). False: backslash escapes only.
         :param _charset: of an ext-value.
         :param params: ``name``, ``filename`` and the like.
-        :raises ValueError: a value holds a control character that cannot be written.
+        :raises ValueError: a value holds a control character that cannot be written, or is not in the charset.
+        :raises UnsupportedEncoding: an unknown charset.
         """
+        if _charset != "utf-8":
+            check_charset(_charset)
         self._set_disposition(format_disposition(disptype, params, quote_fields=quote_fields, charset=_charset))
 
     def _set_disposition(self, disposition: str) -> None:
@@ -286,19 +349,26 @@ class Payload:
         await send(chunks if content_length is None else first_bytes(chunks, content_length), writer)
 
     async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        """All bytes.
+        """All bytes. Those of a source that can be read only once are kept, so that it can be sent all the same.
 
         :param encoding: not used; what is text is encoded when the payload is made. The parameters are aiohttp's.
         :raises StateError: it has been sent and cannot be sent again.
         """
         self.rewind()
         whole = whole_of(self)
-        return b"".join([chunk async for chunk in chunks_of(self)]) if whole is None else whole
+        if whole is None:
+            whole = b"".join([chunk async for chunk in chunks_of(self)])
+            if self._consumed and "write" not in self._defined_by:
+                self._kept, self._consumed = whole, False
+        return whole
+
+    async def _keep(self) -> None:
+        """As :meth:`as_bytes`, where the source can be read only once; else nothing."""
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """All bytes as text.
 
-        :raises TypeError: the bytes are not in memory.
+        :raises TypeError: the bytes are not in memory, or have not been kept by :meth:`as_bytes`.
         """
         whole = whole_of(self)
         if whole is None:
@@ -311,6 +381,8 @@ class Payload:
 
 def chunks_of(payload: Payload) -> AsyncIterator[bytes]:
     """The bytes of a payload, in pieces that are not empty."""
+    if payload._kept is not None:  # noqa: SLF001
+        return _sliced(payload._kept)  # noqa: SLF001
     defined_by = payload._defined_by  # noqa: SLF001
     if "chunks" not in defined_by:
         whole = whole_of(payload)
@@ -323,7 +395,7 @@ def chunks_of(payload: Payload) -> AsyncIterator[bytes]:
 
 def whole_of(payload: Payload) -> bytes | None:
     """All bytes of a payload that has them in memory anyway; else None."""
-    return payload.whole() if "whole" in payload._defined_by else None  # noqa: SLF001
+    return payload.whole() if "whole" in payload._defined_by else payload._kept  # noqa: SLF001
 
 
 async def _sliced(data: bytes) -> AsyncIterator[bytes]:

@@ -10,10 +10,21 @@ from collections.abc import AsyncIterator
 from inspect import isawaitable
 from typing import IO, Any
 
+from multidict import CIMultiDict
+
 from . import hdrs
 from .exceptions import StateError
-from .headers import media_type_charset
-from .payload_base import DEFAULT_CHUNK_SIZE, READ_SIZE, Payload, file_name
+from .payload_base import (
+    DEFAULT_CHUNK_SIZE,
+    READ_SIZE,
+    HeadersLike,
+    Payload,
+    TextEncoder,
+    charset_of,
+    check_charset,
+    file_name,
+    header_items,
+)
 from .streams import AsyncReadable
 from .threads import in_thread, read_ahead
 
@@ -46,68 +57,98 @@ class IOBasePayload(Payload):
 
     @property
     def consumed(self) -> bool:
-        """Whether it has been sent and cannot be rewound."""
-        return self._started and self._start is None
+        """Whether it has been sent and cannot be rewound, or is closed."""
+        return self._consumed or (self._started and self._start is None)
 
     def rewind(self) -> None:
         """Get ready to be sent.
 
         :raises StateError: the file has been sent and cannot be rewound, or is closed.
         """
+        if self._consumed or getattr(self._value, "closed", False):
+            raise StateError(f"{self._filename or 'the file'} is closed")
         if self.consumed:
             raise StateError(f"{self._filename or 'the file'} can be sent only once: it cannot be rewound")
-        if getattr(self._value, "closed", False):
-            raise StateError(f"{self._filename or 'the file'} is closed")
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The file's bytes, each chunk read in a thread."""
         self._started = True
         start = self._start
+        encoder = TextEncoder(self)
         # A future, and a thread that is slow to let go of it, would keep its result while the next chunk is read.
         box: list[bytes] = []
-        while True:
+        more = True
+        while more:
             # Cancelled or not, the file is not left to a thread that still reads it.
-            await in_thread(self._read, start, box)
-            if not box[0]:
-                return
+            more = await in_thread(self._read, start, encoder, box)
             start = None
-            yield box.pop()
+            if box:
+                yield box.pop()
 
-    def _read(self, start: int | None, box: list[bytes]) -> None:
+    def _read(self, start: int | None, encoder: TextEncoder, box: list[bytes]) -> bool:
+        """Read some, into ``box`` where that gives bytes; False at the end."""
         if start is not None:
             self._value.seek(start)
-        box.append(_as_bytes(self._value.read(READ_SIZE), self._encoding))
+        data = self._value.read(READ_SIZE)
+        encoded = encoder.encode(data)
+        if encoded:
+            box.append(encoded)
+        return bool(data)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """The text of the file. It is read here and now, so not while an event loop has other things to do.
+
+        :param encoding: of a binary file.
+        :raises StateError: the file has been sent and cannot be rewound, or is closed.
+        """
+        self.rewind()
+        self._started = True
+        with self._reading:
+            if self._start is not None:
+                self._value.seek(self._start)
+            data = self._value.read(-1)
+        return data if isinstance(data, str) else (data or b"").decode(encoding, errors)
 
     async def close(self) -> None:
         """Close the file, in a thread."""
+        self._consumed = True
         await in_thread(self._value.close)
 
 
 class TextIOPayload(IOBasePayload):
-    """A text file. Its size is not known: encoding and newline translation can change it."""
+    """A text file. Its size is not known: encoding and newline translation can change it.
+
+    Its charset is ``encoding``, else that of the Content-Type, else UTF-8.
+    """
 
     def __init__(
         self,
         value: IO[str],
-        *args: Any,
-        encoding: str | None = None,
+        disposition: str | None = "attachment",
+        headers: HeadersLike | None = None,
         content_type: str | None = None,
+        filename: str | None = None,
+        encoding: str | None = None,
         **kwargs: Any,
     ) -> None:
-        charset = encoding or media_type_charset(content_type) or "utf-8"
+        headers = None if headers is None else CIMultiDict(header_items(headers))
+        charset = charset_of(content_type, headers) if encoding is None else check_charset(encoding)
         super().__init__(
             value,
-            *args,
-            encoding=charset,
+            disposition,
+            headers=headers,
             content_type=content_type or f"text/plain; charset={charset}",
+            filename=filename,
+            encoding=charset,
             **kwargs,
         )
 
 
 class BytesIOPayload(IOBasePayload):
-    """What is left of a ``BytesIO``."""
+    """What is left of a ``BytesIO``, which stays the caller's to close."""
 
     _value: io.BytesIO
+    _autoclose = True
 
     @property
     def size(self) -> int | None:
@@ -119,6 +160,10 @@ class BytesIOPayload(IOBasePayload):
     def whole(self) -> bytes | None:
         """All bytes."""
         return self._value.getvalue()[self._start or 0 :]
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """All bytes as text."""
+        return Payload.decode(self, encoding, errors)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The bytes in pieces; there is nothing to wait for."""
@@ -134,8 +179,7 @@ class BytesIOPayload(IOBasePayload):
             del chunk
 
     async def close(self) -> None:
-        """Close it."""
-        self._value.close()
+        """Nothing: there is nothing to give back."""
 
 
 class BufferedReaderPayload(IOBasePayload):
@@ -169,9 +213,9 @@ class BufferedReaderPayload(IOBasePayload):
             # A thread that still reads for one who went away must not move the file under another.
             with self._reading:
                 self._value.seek(position)
-                chunk = self._value.read(READ_SIZE)
+                chunk: bytes = self._value.read(READ_SIZE)
             position += len(chunk)
-            return _as_bytes(chunk, self._encoding)
+            return chunk
 
         return read_ahead(read, _AHEAD)
 
@@ -205,21 +249,28 @@ class AsyncReadablePayload(Payload):
                 raise
             self._consumed = self._start is None
         size = READ_SIZE if self._start is not None else DEFAULT_CHUNK_SIZE  # a file is read in a thread
-        while chunk := await self._value.read(size):
-            yield _as_bytes(chunk, self._encoding)
+        encoder = TextEncoder(self)
+        more = True
+        while more:
+            chunk = await self._value.read(size)
+            more = bool(chunk)
+            chunk = encoder.encode(chunk)
+            if chunk:
+                yield chunk
             del chunk
+
+    async def _keep(self) -> None:
+        """Read a stream, which can be read only once, and keep its bytes."""
+        if not hasattr(self._value, "seek"):
+            await self.as_bytes()
 
     async def close(self) -> None:
         """Close the source, where it can be."""
+        self._consumed = True
         close = getattr(self._value, "aclose", None) or getattr(self._value, "close", None)
         result = close() if close is not None else None
         if isawaitable(result):
             await result
-
-
-def _as_bytes(data: bytes | str | None, encoding: str | None) -> bytes:
-    """What was read from a file, which may be one of text."""
-    return data.encode(encoding or "utf-8") if isinstance(data, str) else data or b""
 
 
 async def _position(value: Any) -> int | None:

@@ -14,16 +14,18 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from urllib.parse import urlencode
 
 from multidict import CIMultiDict, getversion
 
 from . import framing, hdrs
 from . import payload as payloads
 from .codecs import encoded_size, encoder
+from .exceptions import ParseError, UnknownEncoding, UnsupportedEncoding
 from .framing import JOINED, Body, Layout, render, render_whole
 from .headers import BCHARS_NO_SPACE, IDENTITY_TRANSFER_ENCODINGS, TOKEN, check_field, parse_content_length
 from .payload import HeadersLike, JsonPayload, Payload, StringPayload, payload_factory, whole_of
-from .payload_base import header_items
+from .payload_base import charset_of, header_items
 from .sending import Writer, closing, first_bytes, send
 
 if TYPE_CHECKING:
@@ -92,11 +94,14 @@ class _Entry:
         """Check the part, and announce its length.
 
         :raises ValueError: a header field cannot be written, or is not allowed in form-data.
-        :raises UnknownEncoding: a coding that cannot be applied.
+        :raises UnsupportedEncoding: a coding that cannot be applied.
         """
-        headers = self.payload.headers
+        payload = self.payload
+        headers = payload.headers
         self._measure(headers)
         if not self._in_form_data and self.size is not None:
+            if hdrs.CONTENT_LENGTH not in headers or payload._length is not None:  # noqa: SLF001
+                payload._length = self.size  # noqa: SLF001
             headers[hdrs.CONTENT_LENGTH] = str(self.size)
         self._had_length = hdrs.CONTENT_LENGTH in headers
         self._block = self._fields(headers)
@@ -106,7 +111,7 @@ class _Entry:
         """The header block with the empty line after it, and the body, by the headers as they are now.
 
         :raises ValueError: a header field cannot be written, or is not allowed in form-data.
-        :raises UnknownEncoding: a coding that cannot be applied.
+        :raises UnsupportedEncoding: a coding that cannot be applied.
         """
         payload = self.payload
         headers = payload.headers
@@ -114,7 +119,7 @@ class _Entry:
         unchanged = headers is self._headers and version == self._version
         if not unchanged or self._nested is not None or payload.size != self._declared:
             self._measure(headers)
-            self._block = self._fields(headers if self._in_form_data else self._with_length(headers))
+            self._block = self._fields(headers)
             self._headers, self._version = headers, version
         coding, transfer_encoding = self._codings
         declared = self._declared
@@ -129,7 +134,10 @@ class _Entry:
         coding, transfer_encoding = self._codings = _codings(headers)
         self._nested = None
         if coding is not None or transfer_encoding is not None:
-            encoder(transfer_encoding, coding)
+            try:
+                encoder(transfer_encoding, coding)
+            except UnknownEncoding as exc:
+                raise UnsupportedEncoding(exc.message) from exc.__cause__
             self._declared = size = payload.size
             predictable = coding is None and transfer_encoding == "base64"
             self.size = encoded_size(size) if predictable and size is not None else None
@@ -140,12 +148,23 @@ class _Entry:
             self._declared = self.size = payload.size
 
     def _fields(self, headers: CIMultiDict[str]) -> bytes:
-        safe = _SAFE_IN_FORM_DATA if self._in_form_data else _SAFE
+        """The header block.
+
+        :raises ValueError: a header field cannot be written, or is not allowed in form-data.
+        :raises TypeError: a value is no string.
+        """
+        safe = _SAFE
+        if self._in_form_data:
+            safe = _SAFE_IN_FORM_DATA
+        else:
+            headers = self._with_length(headers)
         lines = []
         for name, value in headers.items():
-            if name not in safe or not value.isprintable():
+            if name not in safe or not str.isprintable(value):
                 check_field(name, value)
                 if self._in_form_data and name.lower() in _NOT_IN_FORM_DATA:
+                    if name.lower() == "content-length" and value == str(self.payload._length):  # noqa: SLF001
+                        continue  # of another message that the payload is in
                     raise ValueError(f"{name} on a part of form-data (RFC 7578 section 4.8)")
             lines.append(f"{name}: {value}\r\n")
         lines.append("\r\n")
@@ -256,7 +275,7 @@ class MultipartWriter(Payload):
         :return: the payload; its headers may be changed until the message is sent.
         :raises TypeError: there is no payload class for ``obj``.
         :raises ValueError: a header field cannot be written, or is not allowed in form-data.
-        :raises UnknownEncoding: a coding in ``headers`` that cannot be applied.
+        :raises UnsupportedEncoding: a coding in ``headers`` that cannot be applied.
         """
         if isinstance(obj, Payload):
             payload = obj
@@ -283,8 +302,10 @@ class MultipartWriter(Payload):
         if self._is_form_data:
             if hdrs.CONTENT_DISPOSITION not in headers:
                 payload.set_content_disposition("form-data", name=f"section-{len(self._entries)}")
-        elif hdrs.CONTENT_LENGTH in headers and _codings(headers) == (None, None):
-            payload.declare_size(parse_content_length(headers[hdrs.CONTENT_LENGTH]))
+        elif hdrs.CONTENT_LENGTH in headers:
+            length = _given_length(headers[hdrs.CONTENT_LENGTH])
+            if _codings(headers) == _UNENCODED:
+                payload.declare_size(length)
         entry = _Entry(payload, self._is_form_data)
         entry.preview()
         self._entries.append(entry)
@@ -297,10 +318,15 @@ class MultipartWriter(Payload):
     def append_form(
         self, obj: Sequence[tuple[str, str]] | Mapping[str, str], headers: HeadersLike | None = None
     ) -> Payload:
-        """Add name and value pairs as a part of application/x-www-form-urlencoded."""
+        """Add name and value pairs as a part of application/x-www-form-urlencoded, in the charset of ``headers``."""
         from yarl import URL  # hardly anybody needs it, and it takes a while to import
 
-        query = URL.build(query=obj if isinstance(obj, Mapping) else list(obj)).raw_query_string
+        headers = None if headers is None else CIMultiDict(header_items(headers))
+        charset = charset_of(None, headers)
+        if charset.lower() == "utf-8":
+            query = URL.build(query=obj if isinstance(obj, Mapping) else list(obj)).raw_query_string
+        else:
+            query = urlencode(obj, doseq=True, encoding=charset)
         return self.append_payload(
             StringPayload(query, headers=headers, content_type="application/x-www-form-urlencoded")
         )
@@ -349,8 +375,8 @@ class MultipartWriter(Payload):
 
     @property
     def consumed(self) -> bool:
-        """Whether a part has been sent and cannot be sent again."""
-        return any(payload.consumed for payload in self._payloads)
+        """Whether a part has been sent and cannot be sent again, or the writer is closed."""
+        return self._consumed or any(payload.consumed for payload in self._payloads)
 
     def rewind(self) -> None:
         """Get ready to be sent.
@@ -411,15 +437,20 @@ class MultipartWriter(Payload):
         await send(chunks if content_length is None else first_bytes(chunks, content_length), writer)
 
     async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        """All bytes; the parameters, which are aiohttp's, are not used.
+        """All bytes. What a part can be read for only once is kept, so that the message can be sent all the same.
+
+        The parameters, which are aiohttp's, are not used.
 
         :raises StateError: a part has been sent and cannot be sent again.
         """
         self.rewind()
+        for payload in (payload for writer in _writers_in(self) for payload in writer._payloads):  # noqa: SLF001
+            await payload._keep()  # noqa: SLF001
         return b"".join([chunk async for chunk in self.chunks()])
 
     async def close(self) -> None:
         """Close the files and streams of all parts; all of them, even if closing one of them raises or is cancelled."""
+        self._consumed = True
         error: BaseException | None = None
         for payload in self._payloads:
             if not payload.autoclose:
@@ -472,6 +503,17 @@ def _media_type(subtype: str, boundary: str | None) -> str:
     content_type = f"multipart/{subtype}; boundary={boundary}"
     check_field(hdrs.CONTENT_TYPE, content_type)
     return content_type
+
+
+def _given_length(value: object) -> int:
+    """A Content-Length that the caller has given.
+
+    :raises ValueError: it is no length.
+    """
+    try:
+        return parse_content_length(str(value))
+    except ParseError as exc:
+        raise ValueError(exc.message) from None
 
 
 def _codings(headers: CIMultiDict[str]) -> tuple[str | None, str | None]:

@@ -159,14 +159,43 @@ def test_what_cannot_be_written() -> None:
     form = FormData()
     with pytest.raises(ValueError, match="control character"):
         form.add_field("n", "x", content_type="text/plain\r\nX: y")
-    form = FormData(default_to_multipart=True)
-    form.add_field("n\0", "x")
-    with pytest.raises(ValueError, match="control character"):
-        form()
     form = FormData()
     form.add_field("n", object())
     with pytest.raises(TypeError, match="as field 'n'"):
         form()
+
+
+@pytest.mark.parametrize("text", ["\0", "n\0", "\x1f", "a\x7fb", "é\0", "\ud800"])
+@pytest.mark.parametrize("quote_fields", [True, False])
+@pytest.mark.parametrize("default_to_multipart", [True, False])
+def test_what_no_name_can_hold(text: str, quote_fields: bool, default_to_multipart: bool, tmp_path: Path) -> None:
+    form = FormData({"a": "1"}, quote_fields, default_to_multipart=default_to_multipart)
+    options: list[dict[str, Any]] = [
+        {"name": text, "value": "x"},
+        {"name": text, "value": 1},
+        {"name": text, "value": b"x"},
+        {"name": text, "value": "x", "content_type": "a/b"},
+        {"name": "n", "value": "x", "filename": text},
+        {"name": "n", "value": b"x", "filename": text},
+        {"name": text, "value": stream(b"x"), "filename": "f"},
+    ]
+    for arguments in options:
+        with pytest.raises(ValueError, match=r"control character|surrogates"):
+            form.add_field(**arguments)
+    with pytest.raises(ValueError, match=r"control character|surrogates"):
+        FormData([(text, "x")])
+    assert form.is_multipart == default_to_multipart
+    assert len(form._fields) == 1
+
+
+def test_a_file_whose_name_cannot_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "a\x01b"
+    path.write_bytes(b"x")
+    with path.open("rb") as file:
+        form = FormData()
+        with pytest.raises(ValueError, match="control character"):
+            form.add_field("f", file)
+        form.add_field("f", file, filename="ab")
 
 
 @pytest.mark.parametrize(
@@ -186,11 +215,11 @@ async def test_quote_fields(name: str, quoted: str, unquoted: str | None) -> Non
     for quote_fields, expected in ((True, quoted), (False, unquoted)):
         for filename in (None, name):
             form = FormData(quote_fields=quote_fields, default_to_multipart=True)
-            form.add_field(name, "x", filename=filename)
             if expected is None:
                 with pytest.raises(ValueError, match="control character"):
-                    form()
+                    form.add_field(name, "x", filename=filename)
                 continue
+            form.add_field(name, "x", filename=filename)
             header = header_block(await multipart(form))["Content-Disposition"]
             assert header == f'form-data; name="{expected}"' + (f'; filename="{expected}"' if filename else "")
             writer = form()

@@ -131,12 +131,6 @@ async def test_charset(options: dict[str, Any], charset: str, content_type: str)
     assert payload.size == len("текст".encode(charset))
 
 
-def test_unknown_charset() -> None:
-    with pytest.raises(aiomultipart.UnknownEncoding) as caught:
-        StringPayload("x", encoding="klingon")
-    assert isinstance(caught.value, RuntimeError)
-
-
 async def test_json() -> None:
     payload = JsonPayload({"é": [1, None]})
     assert payload.content_type == "application/json"
@@ -310,8 +304,7 @@ async def test_binary_file(path: Path, buffering: int) -> None:
             assert await payload.as_bytes() == b"3456789"
             assert payload.size == 7
         assert not file.closed
-        with pytest.raises(TypeError, match="as_bytes"):
-            payload.decode()
+        assert payload.decode() == "3456789"
         assert not payload.autoclose
         await payload.close()
         assert file.closed
@@ -468,8 +461,7 @@ async def test_bytes_io_from_where_it_stood() -> None:
     beyond = get_payload(value)
     assert beyond.size == 0
     assert await beyond.as_bytes() == b""
-    await payload.close()
-    assert value.closed
+    value.close()
     with pytest.raises(StateError, match="is closed"):
         await payload.as_bytes()
 
@@ -581,7 +573,7 @@ async def test_asyncio_stream_reader() -> None:
     reader.feed_eof()
     payload = get_payload(reader)
     assert type(payload) is AsyncReadablePayload
-    assert await payload.as_bytes() == b"line\nline"
+    assert await written(payload) == b"line\nline"
     assert payload.consumed
     with pytest.raises(StateError, match="only once"):
         await payload.as_bytes()

@@ -20,7 +20,15 @@ import pytest
 from multidict import CIMultiDict, MultiDict
 
 import aiomultipart
-from aiomultipart import BytesPayload, JsonPayload, MultipartWriter, Payload, UnknownEncoding, get_payload, hdrs
+from aiomultipart import (
+    BytesPayload,
+    JsonPayload,
+    MultipartWriter,
+    Payload,
+    UnsupportedEncoding,
+    get_payload,
+    hdrs,
+)
 from tests.writing import OnlyWrite, Plain, Repeatable, bodies, every_way, header_block, iterated, stream, written
 
 try:
@@ -291,14 +299,15 @@ async def test_header_with_what_can_be_written() -> None:
 )
 async def test_unknown_coding(headers: dict[str, str]) -> None:
     writer = mixed("ok")
-    with pytest.raises(UnknownEncoding) as caught:
+    with pytest.raises(UnsupportedEncoding) as caught:
         writer.append("x", headers)
-    assert isinstance(caught.value, (RuntimeError, ValueError))
+    assert isinstance(caught.value, RuntimeError)
+    assert isinstance(caught.value, ValueError)
     assert len(writer) == 1
     writer.append("x")
     writer[1].headers.update(headers)
     sink = Plain()
-    with pytest.raises(UnknownEncoding):
+    with pytest.raises(UnsupportedEncoding):
         await writer.write(sink)
     assert sink.pieces == []
 
@@ -313,6 +322,97 @@ def test_content_length_given() -> None:
             writer.append("123", {LENGTH: length})
     assert writer.append(stream(b"123"), {LENGTH: "3"}).size == 3
     assert writer.append("123", {LENGTH: "3", hdrs.CONTENT_ENCODING: "gzip"}).size == 3
+    assert writer.append("123", {LENGTH: 3}).headers[LENGTH] == "3"  # type: ignore[dict-item]  # aiohttp takes it
+
+
+@pytest.mark.parametrize("coding", [{hdrs.CONTENT_ENCODING: "gzip"}, {hdrs.CONTENT_TRANSFER_ENCODING: "base64"}])
+async def test_content_length_of_what_is_encoded(coding: dict[str, str]) -> None:
+    """It would be that of the encoded body, which is not the caller's to say."""
+    writer = mixed()
+    writer.append("123" * 100, {LENGTH: "300", **coding})
+    message = await every_way(writer)
+    reader = aiomultipart.MultipartReader(writer.headers, message)
+    part = await reader.next()
+    assert isinstance(part, aiomultipart.BodyPartReader)
+    assert await part.read(decode=True) == b"123" * 100
+    assert await reader.next() is None
+    given = header_block(message).get(LENGTH)
+    assert given == (None if hdrs.CONTENT_ENCODING in coding else str(len(base64.b64encode(b"123" * 100)) + 5 * 2))
+
+
+# The caller's mistakes: no error of theirs says that a client did wrong
+
+MISUSE: dict[str, Callable[[], Any]] = {
+    "subtype": lambda: MultipartWriter("a\r\nb"),
+    "boundary": lambda: MultipartWriter(boundary="é"),
+    "no boundary": lambda: MultipartWriter(boundary=""),
+    "long boundary": lambda: MultipartWriter(boundary="b" * 71),
+    "bytes as boundary": lambda: MultipartWriter(boundary=b"b"),  # type: ignore[arg-type]
+    "object": lambda: mixed(object()),
+    "itself": lambda: (writer := mixed(), writer.append(writer)),
+    "no multidict": lambda: mixed().append("x", 5),  # type: ignore[arg-type]
+    **{
+        f"Content-Length {length!r}{' encoded' * bool(coding)}": lambda length=length, coding=coding: mixed().append(
+            "123", {LENGTH: length, **coding}
+        )
+        for length in ("-1", "+3", "3 ", "three", "", "\u0663", "4" * 30, -1, 3.5, None, b"3")
+        for coding in ({}, {"Content-Encoding": "gzip"})
+    },
+    "another Content-Length": lambda: mixed().append("123", {LENGTH: "4"}),
+    "header name": lambda: mixed().append("x", {"a b": "x"}),
+    "header value": lambda: mixed().append("x", {"a": "x\r\n"}),
+    "number as header": lambda: mixed().append("x", {"X": 1}),  # type: ignore[dict-item]
+    "number as Content-Type": lambda: mixed().append(io.BytesIO(), {"Content-Type": 1}),  # type: ignore[dict-item]
+    "bytes as header": lambda: mixed().append("x", {"X": b"x"}),  # type: ignore[dict-item]
+    "length in a form": lambda: MultipartWriter("form-data").append("x", {LENGTH: "1"}),
+    "coding in a form": lambda: MultipartWriter("form-data").append("x", {"Content-Encoding": "gzip"}),
+    "coding": lambda: mixed().append("x", {"Content-Encoding": "lzma"}),
+    "two codings": lambda: mixed().append("x", {"Content-Encoding": "gzip, br"}),
+    "transfer encoding": lambda: mixed().append("x", {"Content-Transfer-Encoding": "uuencode"}),
+    "size": lambda: mixed().append(stream(), size=-1),
+    "size of text": lambda: mixed().append("123", size=4),
+    "half a byte": lambda: mixed().append(stream(), size=1.5),  # type: ignore[arg-type]
+    "text as size": lambda: mixed().append(stream(), size="3"),  # type: ignore[arg-type]
+    "parameter": lambda: BytesPayload(b"").set_content_disposition("form-data", name="a\0"),
+    "parameter name": lambda: BytesPayload(b"").set_content_disposition("form-data", **{"a b": "x"}),
+    "disposition": lambda: BytesPayload(b"").set_content_disposition("form data"),
+    "charset of a parameter": lambda: _disposition("utf-8\r\n\r\n"),
+    "unknown charset of a parameter": lambda: _disposition("klingon"),
+    "charset without the character": lambda: _disposition("ascii"),
+    "field name": lambda: aiomultipart.FormData().add_field("a\0", "x"),
+    "field that is none": lambda: aiomultipart.FormData([1]),
+    "field that cannot be sent": lambda: (form := aiomultipart.FormData([("a", object())]), form()),
+    "no JSON": lambda: mixed().append_json(object()),
+    "no form": lambda: mixed().append_form(5),  # type: ignore[arg-type]
+    "no bytes": lambda: BytesPayload("x"),  # type: ignore[arg-type]
+}
+
+
+def _disposition(charset: str) -> MultipartWriter:
+    payload = BytesPayload(b"x")
+    payload.set_content_disposition("attachment", filename="é", _charset=charset)
+    return mixed(payload)
+
+
+@pytest.mark.parametrize("mistake", MISUSE.values(), ids=[*MISUSE])
+def test_the_callers_mistake(mistake: Callable[[], Any]) -> None:
+    with pytest.raises((ValueError, TypeError)) as caught:
+        mistake()
+    assert not hasattr(caught.value, "http_status")
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Content-Type": 1}, {"X": None}, {"Content-Encoding": "lzma"}, {"X": "\0"}], ids=repr
+)
+async def test_the_callers_mistake_after_append(headers: Any) -> None:
+    writer = mixed("ok", "x")
+    writer[1].headers.update(headers)
+    sink = Plain()
+    for attempt in (lambda: writer.write(sink), writer.as_bytes, lambda: iterated(writer), writer.http_headers):
+        with pytest.raises((ValueError, TypeError)) as caught:
+            await attempt()  # type: ignore[operator]
+        assert not hasattr(caught.value, "http_status")
+    assert sink.pieces == []
 
 
 # Header fields that nobody has looked at are not made, and nobody shall notice
@@ -378,10 +478,73 @@ async def test_a_payload_in_two_messages() -> None:
     await every_way(form)
     first, second = mixed(payload), mixed(payload)
     assert await every_way(first) == await every_way(second)
-    # A length is no field of a form, whoever has put it there.
-    for attempt in (lambda: form.append(payload), lambda: form.size):
-        with pytest.raises(ValueError, match="Content-Length on a part of form-data"):
-            attempt()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: get_payload("x"),
+        lambda: get_payload(b"x" * 100_000),
+        lambda: BytesPayload(b"x", headers={"X": "1"}),
+        lambda: get_payload(io.BytesIO(b"x")),
+        lambda: mixed("x", boundary="i"),
+        lambda: get_payload(Repeatable(b"x")),
+    ],
+)
+@pytest.mark.parametrize("order", [("form-data", "mixed"), ("mixed", "form-data"), ("mixed", "form-data", "related")])
+@pytest.mark.parametrize("look", [False, True])
+async def test_a_payload_in_a_form_and_in_another_message(
+    make: Callable[[], Payload], order: tuple[str, ...], look: bool
+) -> None:
+    payload = make()
+    payload.set_content_disposition("form-data", name="n")
+    alone = {}
+    for subtype in order:
+        other = make()
+        other.set_content_disposition("form-data", name="n")
+        writer = MultipartWriter(subtype, boundary="b")
+        writer.append(other)
+        alone[subtype] = await every_way(writer)
+    writers = {subtype: MultipartWriter(subtype, boundary="b") for subtype in order}
+    for _ in range(2):
+        for subtype, writer in writers.items():
+            if not len(writer):
+                writer.append(payload)
+            if look:
+                assert payload.headers
+            message = await every_way(writer)
+            if subtype == "form-data":
+                assert LENGTH not in header_block(message)
+            fields = [sorted(data.split(b"\r\n")) for data in (message, alone[subtype])]
+            assert fields[0] == fields[1]
+
+
+async def test_a_length_that_changes_in_a_form_and_in_another_message() -> None:
+    inner = mixed("x", boundary="i")
+    form, other = MultipartWriter("form-data", boundary="f"), MultipartWriter(boundary="b")
+    for writer in (form, other):
+        writer.append(inner)
+    inner.append("more")
+    for writer in (form, other):
+        assert await every_way(writer)
+    assert header_block(await written(other))[LENGTH] == str(inner.size)
+    assert LENGTH not in header_block(await written(form))
+
+
+@pytest.mark.parametrize("before", ["mixed", None])
+async def test_a_length_of_the_callers_is_none_for_a_form(before: str | None) -> None:
+    payload = BytesPayload(b"x", headers={LENGTH: "1"})
+    if before is not None:
+        MultipartWriter(before).append(payload)
+    form = MultipartWriter("form-data")
+    with pytest.raises(ValueError, match="Content-Length on a part of form-data"):
+        form.append(payload)
+    payload = get_payload("x")
+    form.append(payload)
+    mixed(payload)
+    payload.headers[LENGTH] = "2"
+    with pytest.raises(ValueError, match="Content-Length on a part of form-data"):
+        await written(form)
 
 
 @pytest.mark.parametrize("content_type", ["a\r\nb", "\0", "\ud800"])

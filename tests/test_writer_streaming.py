@@ -423,7 +423,7 @@ async def test_a_source_that_is_in_the_message_twice() -> None:
     payload = writer.append(stream(b"x"))
     writer.append(payload)
     with pytest.raises(StateError, match="only once"):
-        await writer.as_bytes()
+        await written(writer)
     generator = stream(b"x")
     with pytest.raises(StateError, match="has ended"):
         await mixed(generator, generator).as_bytes()
@@ -646,7 +646,7 @@ async def test_on_progress_that_raises_ends_it() -> None:
 async def test_close_closes_files_and_nothing_else_does(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"x")
-    files = [path.open("rb"), path.open(), io.BytesIO(b"x")]
+    files = [path.open("rb"), path.open(), path.open("rb")]
     with MultipartWriter() as writer:
         inner = MultipartWriter("related")
         for file in files[:2]:
@@ -666,13 +666,16 @@ async def test_close_closes_files_and_nothing_else_does(tmp_path: Path) -> None:
 
 
 async def test_close_closes_all_even_if_one_fails() -> None:
-    class Stuck(io.BytesIO):
+    class File(io.RawIOBase):
+        pass
+
+    class Stuck(File):
         def close(self) -> None:
             if not self.closed:
                 super().close()
                 raise OSError("disk full")
 
-    files = [io.BytesIO(), Stuck(), io.BytesIO()]
+    files = [File(), Stuck(), File()]
     writer = mixed(*files)
     with pytest.raises(OSError, match="disk full"):
         await writer.close()
