@@ -420,7 +420,7 @@ class _Urlencoded(_Form):
         name, equals, _ = self._in_hand.partition(b"=")
         if equals and len(name) <= self._most_of_name:
             charset = lookup_charset(self._label) or "utf-8"
-            error.part_name = unquote_to_bytes(name.replace(b"+", b" ")).decode(charset, "replace")
+            error.part_name = unquote_to_bytes(bytes(name).replace(b"+", b" ")).decode(charset, "replace")
 
     def _read(self, data: bytes, *, is_end: bool) -> Iterator[FormEvent]:
         if self._error is not None:

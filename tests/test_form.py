@@ -897,6 +897,20 @@ def test_the_hashing_pattern() -> None:
     assert len(handler.digests) == 7
 
 
+@pytest.mark.parametrize("name", [b"ab", b"a%20b"])
+async def test_a_long_urlencoded_field_is_refused_by_default(name: bytes) -> None:
+    message = name + b"=" + b"x" * 4 * MIB
+    for read in (
+        lambda: read_form(URLENCODED, message),
+        lambda: read_form(URLENCODED, chunked(message)),
+        lambda: in_wsgi(message, URLENCODED),
+        lambda: asyncio.to_thread(collect, message, URLENCODED),
+    ):
+        with pytest.raises(LimitExceeded) as caught:
+            await read()
+        assert (caught.value.limit, caught.value.part_name) == ("max_field_size", name.decode().replace("%20", " "))
+
+
 async def test_a_target_in_place_of_a_factory_takes_one_part() -> None:
     targets = {"a": MemoryTarget()}
     field = b'--b\r\nContent-Disposition: form-data; name="a"; filename="x"\r\n\r\none\r\n'

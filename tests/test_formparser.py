@@ -519,6 +519,36 @@ def test_limits_of_urlencoded(
     assert (error.offset, error.part_index, error.part_name) == (offset, part_index, part_name)
 
 
+@pytest.mark.parametrize("name", [b"aaa", b"%61a", b"a+%20", b"%zz%", b"%c3%a9", b""])
+def test_a_pair_that_passes_a_limit(name: bytes) -> None:
+    """Whether it is complete or not, and whatever has to be decoded in its name."""
+    for limit, value, most in (
+        ("max_field_size", b"x" * 5, 4),
+        ("max_field_size", b"x" * 15, 4),
+        ("max_field_size", b"%78" * 5, 4),
+        ("max_part_size", b"+" * 15, 4),
+        ("max_memory", b"%" * 15, 4),
+        ("max_parts", b"%20", 1),
+        ("max_total_size", b"x" * 15, 14),
+    ):
+        for rest in (b"", b"&", b"&b=1"):
+            body = b"z=1&" + name + b"=" + value + rest
+            error = refused(body, URLENCODED, limits=Limits.for_forms(**{limit: most}))
+            assert isinstance(error, LimitExceeded)
+            assert (error.limit, error.value) == (limit, most)
+            if limit != "max_total_size":
+                assert (error.offset, error.part_index) == (4, 1)
+                assert [(error.part_name, "")] == parse(name + b"=", URLENCODED)
+
+
+@pytest.mark.parametrize("name", [b"a" * 10, b"%61" * 5, b"+" * 15, b"%zz" * 5])
+def test_a_name_that_passes_its_limit(name: bytes) -> None:
+    for rest in (b"", b"=", b"=%31&", b"&", b"&b=1"):
+        error = refused(b"z=1&" + name + rest, URLENCODED, limits=Limits.for_forms(max_header_line=4))
+        assert isinstance(error, LimitExceeded)
+        assert (error.limit, error.offset, error.part_index, error.part_name) == ("max_header_line", 4, 1, None)
+
+
 def test_limits_are_those_of_decoded_bytes() -> None:
     limits = Limits.for_forms(max_field_size=2, max_header_line=2)
     assert parse(b"%61%62=%63%64", URLENCODED, limits=limits) == [("ab", "cd")]
