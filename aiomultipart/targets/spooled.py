@@ -249,9 +249,9 @@ class SpooledFile:
     It is read from its position, which begins at 0. One task at a time may use it.
     """
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, worker: Worker | None = None) -> None:
         self._spool = spool
-        self._worker = Worker()
+        self._worker = worker or Worker()
         self._position = 0
         self._is_busy = False
 
@@ -471,7 +471,7 @@ class SpooledTarget(OnePart):
             await self._worker.wait()
             if rest := self._outbox.take():
                 await self._worker.run(self._spool.append, rest)
-        return SpooledFile(self._spool)
+        return SpooledFile(self._spool, self._worker)  # so that abort() waits for what the file does, too
 
     async def abort(self) -> None:
         """Drop it; a :class:`SpooledFile` that it gave is closed."""
