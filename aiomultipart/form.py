@@ -145,13 +145,26 @@ FormValue: TypeAlias = str | UploadedFile | Any
 class Form(MultiDict[FormValue]):
     """The fields and files of a form by name, in order: a multidict of ``str`` and :class:`UploadedFile`.
 
-    ``async with`` and ``with`` close it. Then its temporary files are gone; what targets saved elsewhere stays.
+    ``async with`` and ``with`` close it. Then its temporary files are gone; what targets saved elsewhere stays. A copy
+    has the same files, and closing either closes them.
 
     :ivar defects: what the policy has forgiven.
     """
 
     defects: tuple[Defect, ...] = ()
     _received: Sequence[UploadedFile] = ()  # also those whose entries have been removed since
+
+    # Any: what a multidict is made of
+    def __init__(self, *args: Any, **kwargs: FormValue) -> None:
+        super().__init__(*args, **kwargs)
+        if args and isinstance(args[0], Form):
+            self.defects, self._received = args[0].defects, args[0]._received
+
+    def copy(self) -> Self:
+        """The same entries, to be changed independently."""
+        return type(self)(self)
+
+    __copy__ = copy
 
     @property
     def files(self) -> list[UploadedFile]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import hashlib
 import io
@@ -261,6 +262,25 @@ async def test_files_that_were_taken_out_of_the_form_are_closed_too() -> None:
         form["b"] = "replaced"
     with pytest.raises(StateError):
         await a.read()
+
+
+@pytest.mark.parametrize("copied", [Form.copy, copy.copy, Form], ids=["copy()", "copy.copy()", "Form()"])
+async def test_a_copy_has_the_same_files(copied: Callable[[Form], Form]) -> None:
+    before = open_files()
+    message = build(file("a", "a", BIG), file("b", "b", BIG), field("c", "1"), (b"", b"2"))
+    for close in (lambda form: form.aclose(), lambda form: asyncio.to_thread(form.close)):
+        form = await read_form(FORM, chunked(message), policy=Policy.LENIENT)
+        assert len(open_files()) == len(before) + 2
+        other = copied(form)
+        assert type(other) is Form
+        assert (list(other.items()), other.defects) == (list(form.items()), form.defects)
+        assert len(form.defects) == 1
+        del other["a"], other["c"]
+        assert len(form) == 4
+        await close(other)
+        assert open_files() == before
+        with pytest.raises(StateError):
+            await upload(form, "a").read()
 
 
 # Targets
