@@ -158,7 +158,7 @@ class Form(MultiDict[FormValue]):
     def __init__(self, *args: Any, **kwargs: FormValue) -> None:
         super().__init__(*args, **kwargs)
         if args and isinstance(args[0], Form):
-            self.defects, self._received = args[0].defects, args[0]._received
+            self.defects, self._received = args[0].defects, args[0]._received  # noqa: SLF001  (a form too)
 
     def copy(self) -> Self:
         """The same entries, to be changed independently."""
