@@ -120,6 +120,8 @@ class UploadedFile:
     def file(self) -> IO[bytes]:
         """The bytes as a plain binary file, for code that is not async; reading it may block.
 
+        Its position is that of :meth:`read` and :meth:`seek`, and begins at 0.
+
         :raises StateError: the form is closed, or the target kept no bytes.
         """
         return self._spooled().file_object
@@ -471,7 +473,7 @@ class FormFile(UploadedFile):
 
     @property
     def file_object(self) -> IO[bytes]:
-        """Its bytes as a binary file, from the start."""
+        """Its bytes as a binary file; it stands at its start the first time."""
         return self.file
 
     def rollover(self) -> None:

@@ -211,7 +211,12 @@ async def test_a_small_file_stays_in_memory_and_a_large_one_does_not(tmp_path: P
         await a.seek(len(BIG) - 3)
         assert await a.read() == BIG[-3:]
         for f in (a, b):
-            assert f.file.read() == BIG[: f.size]
+            await f.seek(1)
+            assert f.file.read() == BIG[1 : f.size]
+            assert await f.read() == b""
+            f.file.seek(2)
+            assert await f.read(3) == BIG[2:5]
+            assert f.file.read(3) == BIG[5:8]
 
 
 async def test_save(tmp_path: Path) -> None:
