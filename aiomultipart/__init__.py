@@ -36,7 +36,6 @@ from .payload import (
     IOBasePayload,
     JsonBytesPayload,
     JsonPayload,
-    LookupError,  # noqa: A004  (the name is aiohttp's)
     Order,
     Payload,
     PayloadRegistry,
@@ -47,6 +46,7 @@ from .payload import (
     payload_type,
     register_payload,
 )
+from .payload import LookupError as LookupError  # noqa: A004  (the name is aiohttp's; who wants all gets the builtin)
 from .reader import MultipartReader, MultipartResponseWrapper
 from .streams import StreamReader
 from .targets import (
@@ -100,7 +100,6 @@ __all__ = (
     "JsonPayload",
     "LimitExceeded",
     "Limits",
-    "LookupError",
     "MemoryTarget",
     "MultipartError",
     "MultipartReader",
