@@ -46,10 +46,12 @@ coverage: $(VENV)/.stamp-test ## run the tests, and fail if they leave too many 
 	$(coverage) report
 	$(coverage) report --fail-under=100 --include="$(covered)"
 
-lint: $(VENV)/.stamp-lint ## ruff, mypy, the change fragments, and the documentation
+lint: $(VENV)/.stamp-lint ## ruff, mypy, pyright, the change fragments, and the documentation
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	$(bin)/mypy --strict $(typed)
+	$(bin)/pyright --pythonpath $(bin)/python
+	$(bin)/python .ci/docs_code.py
 	$(bin)/towncrier build --draft > /dev/null
 	@$(MAKE) --no-print-directory docs
 

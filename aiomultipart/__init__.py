@@ -37,7 +37,6 @@ from .payload import (
     IOBasePayload,
     JsonBytesPayload,
     JsonPayload,
-    LookupError,  # noqa: A004  (the name is aiohttp's)
     Order,
     Payload,
     PayloadRegistry,
@@ -48,6 +47,7 @@ from .payload import (
     payload_type,
     register_payload,
 )
+from .payload import LookupError as LookupError  # noqa: A004  (the name is aiohttp's; who wants all gets the builtin)
 from .reader import MultipartReader, MultipartResponseWrapper
 from .streams import StreamReader
 from .targets import (
@@ -101,7 +101,6 @@ __all__ = (
     "JsonPayload",
     "LimitExceeded",
     "Limits",
-    "LookupError",
     "MemoryTarget",
     "MultipartError",
     "MultipartReader",

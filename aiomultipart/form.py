@@ -120,6 +120,8 @@ class UploadedFile:
     def file(self) -> IO[bytes]:
         """The bytes as a plain binary file, for code that is not async; reading it may block.
 
+        Its position is that of :meth:`read` and :meth:`seek`, and begins at 0.
+
         :raises StateError: the form is closed, or the target kept no bytes.
         """
         return self._spooled().file_object
@@ -138,20 +140,33 @@ class UploadedFile:
         return f"<UploadedFile {self.name!r} {self.filename!r} {self.content_type} {self.size} bytes>"
 
 
-# Any: with json=True a field may be whatever JSON is.
-FormValue: TypeAlias = str | UploadedFile | Any
+# str or UploadedFile, with json=True whatever JSON is: which of them, its name tells the reader, but no type checker.
+FormValue: TypeAlias = Any
 
 
 class Form(MultiDict[FormValue]):
     """The fields and files of a form by name, in order: a multidict of ``str`` and :class:`UploadedFile`.
 
-    ``async with`` and ``with`` close it. Then its temporary files are gone; what targets saved elsewhere stays.
+    ``async with`` and ``with`` close it. Then its temporary files are gone; what targets saved elsewhere stays. A copy
+    has the same files, and closing either closes them.
 
     :ivar defects: what the policy has forgiven.
     """
 
     defects: tuple[Defect, ...] = ()
     _received: Sequence[UploadedFile] = ()  # also those whose entries have been removed since
+
+    # Any: what a multidict is made of
+    def __init__(self, *args: Any, **kwargs: FormValue) -> None:
+        super().__init__(*args, **kwargs)
+        if args and isinstance(args[0], Form):
+            self.defects, self._received = args[0].defects, args[0]._received  # noqa: SLF001  (a form too)
+
+    def copy(self) -> Self:
+        """The same entries, to be changed independently."""
+        return type(self)(self)
+
+    __copy__ = copy
 
     @property
     def files(self) -> list[UploadedFile]:
@@ -458,7 +473,7 @@ class FormFile(UploadedFile):
 
     @property
     def file_object(self) -> IO[bytes]:
-        """Its bytes as a binary file, from the start."""
+        """Its bytes as a binary file; it stands at its start the first time."""
         return self.file
 
     def rollover(self) -> None:

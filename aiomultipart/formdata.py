@@ -120,7 +120,8 @@ class FormData:
             else:
                 raise TypeError(f"a field is a file, a (name, value) pair or a multidict, not {field!r}")
 
-    def __call__(self) -> Payload:
+    # Any: a urlencoded one is another Payload.
+    def __call__(self) -> MultipartWriter | Any:
         """The body; the same object until a field is added.
 
         :raises TypeError: a value cannot be sent.

@@ -11,6 +11,7 @@ which is twice as fast where a form has nothing else.
 
 from __future__ import annotations
 
+import copy
 import enum
 import re
 from collections import deque
@@ -98,6 +99,7 @@ class FormParser:
         self.content_length: int | None = None
         # Behind a Content-Encoding, which somebody has undone, the length is that of other bytes.
         lengths = fields.getall(hdrs.CONTENT_LENGTH, ())
+        is_announced = any(value.strip(" \t").strip("0") for value in lengths)
         if lengths and hdrs.CONTENT_ENCODING not in fields:
             # Not strip() alone, which takes more than the white space of a header off (RFC 9110 section 5.6.3).
             counts = {parse_content_length(length.strip(" \t")) for length in lengths}
@@ -114,7 +116,7 @@ class FormParser:
         self._form: _Multipart | _Urlencoded
         common = _COMMON_CONTENT_TYPE(content_type)
         if common is not None and len(common[1]) <= bound(limits.max_boundary_length) and limits.max_parameters != 0:
-            self._form = _Multipart(common[1], limits, policy, is_file, [])
+            self._form = _Multipart(common[1], limits, policy, is_file, [], is_announced=is_announced)
             return
         found: list[str] = []
         media_type = parse_media_type(content_type, policy=policy, limits=limits, defects=found)
@@ -122,7 +124,7 @@ class FormParser:
         match media_type[:2]:
             case ("multipart", "form-data"):
                 boundary = parse_boundary(media_type, policy=policy, limits=limits)
-                self._form = _Multipart(boundary, limits, policy, is_file, defects)
+                self._form = _Multipart(boundary, limits, policy, is_file, defects, is_announced=is_announced)
             case ("application", "x-www-form-urlencoded"):
                 label = media_type.parameters.get("charset", "utf-8")
                 self._form = _Urlencoded(label, limits, policy, self.content_length, defects)
@@ -145,7 +147,8 @@ class FormParser:
     def close(self) -> Iterator[FormEvent]:
         """The input has ended; as :meth:`feed`.
 
-        :raises IncompleteBody: there was no close-delimiter, or less than the Content-Length of a urlencoded form.
+        :raises IncompleteBody: there was no close-delimiter, or less than the Content-Length of a urlencoded form. A
+            multipart form may have no bytes at all, if the policy forgives that and no other Content-Length was there.
         """
         return self._form.close()
 
@@ -190,6 +193,8 @@ class _Multipart(_Form):
         policy: Policy,
         is_file: Callable[[PartBegin], bool] | None,
         defects: list[Defect],
+        *,
+        is_announced: bool,
     ) -> None:
         self._parser = PushMultipartParser(boundary, subtype="form-data", limits=limits, policy=policy)
         # The offsets of the headers of the latest parts, and the index of the first of them
@@ -204,20 +209,37 @@ class _Multipart(_Form):
         self._limit, self._most = _field_bound(limits)
         self._charset = "utf-8"
         self._charset_may_come = policy.rules.charset_field is ACCEPT
-        self._are_plain = is_file is None  # a part with nothing but a name is a field, in UTF-8
+        self._is_announced = is_announced  # that there are bytes
+        self._is_empty = True
+        # Of the whole message, if parts of it may be multipart: each parser counts those of its own level.
+        self._is_deep = bound(limits.max_depth) > 1
+        self._parts = self._header_bytes = 0
+        self._are_plain = is_file is None and not self._is_deep  # a part with nothing but a name is a field, in UTF-8
         # The part in hand
         self._index = -1
         self._begin: PartBegin | None = None
         self._kind = _FIELD
         self._codec: Codec | None = None
         self._raw: bytes | bytearray = b""  # of a field
+        # For its body, if it is multipart, for that of the part in hand of that body, and so on
+        self._inner: list[PushMultipartParser] = []
         self._error: MultipartError | None = None
 
     def feed(self, data: bytes) -> Iterator[FormEvent]:
+        if data:
+            self._is_empty = False
         return self._read(self._parser.feed, data)
 
     def close(self) -> Iterator[FormEvent]:
-        return self._read(self._parser.close)
+        return self._read(self._close)
+
+    def _close(self) -> Iterable[Event]:
+        if not self._is_empty:
+            return self._parser.close()
+        if self._is_announced or self._policy.rules.empty_body is not FORGIVE:
+            raise IncompleteBody("the body has no bytes", offset=0)
+        self._parser.forgive("empty-body", part_index=None)
+        return ()
 
     def locate(self, error: MultipartError) -> None:
         if self._begin is not None:
@@ -238,7 +260,9 @@ class _Multipart(_Form):
             for event in events:
                 if self._are_plain and 0 < self.room <= self._most and type(event) is PartBegin:
                     event = self._add_fields(event, events)
-                if type(event) is PartBegin:
+                if self._inner:
+                    yield from self._within(event)
+                elif type(event) is PartBegin:
                     if self._part_begin(event):
                         yield event
                 elif event is PART_END:
@@ -309,14 +333,72 @@ class _Multipart(_Form):
         self._begin = begin
         if begin.defects and "no-form-data-name" in begin.defects and self._policy.rules.nameless_field is REJECT:
             raise ParseError("form-data part without a Content-Disposition of form-data and a name")
+        if self._is_deep:
+            self._count(begin)
+        if _holds_files(begin):
+            if self._policy.rules.nested_files is REJECT:
+                raise ParseError("multipart/mixed in form-data (RFC 7578 section 4.3)")
+            self._inner.append(self._parser.nested(begin, shared=False))
+            self._charset_may_come = False
+            return False
         if begin.filename is None and (self._is_file is None or not self._is_file(begin)):
             self._kind = _FIELD
             self._raw = b""
             return False
+        return self._file_begin(begin)
+
+    def _file_begin(self, begin: PartBegin) -> bool:
         self._codec = self._decoder(begin)
         # What browsers send for a file input without a file: nothing is known of it before its first byte.
         self._kind = _Kind.NO_FILE_YET if begin.filename == "" else _Kind.FILE
         return self._kind is _Kind.FILE
+
+    def _count(self, begin: PartBegin) -> None:
+        self._parts += 1
+        self._header_bytes += len(begin.raw)
+        for limit, most, size in (
+            ("max_parts", self._limits.max_parts, self._parts),
+            ("max_total_header_bytes", self._limits.max_total_header_bytes, self._header_bytes),
+        ):
+            if most is not None and size > most:
+                raise LimitExceeded(f"form passes {limit} of {most}", limit=limit, value=most)
+
+    def _within(self, event: Event | None, level: int = 0) -> Iterator[FormEvent]:
+        """The files in a part that is multipart, under its name; what is wrong with them is wrong with that part.
+
+        It calls itself for parts of parts, as deep as ``max_depth`` lets them be.
+
+        :param event: bytes of the part, or its end.
+        """
+        parser = self._inner[level]
+        try:
+            for inner in parser.feed(event) if isinstance(event, bytes) else parser.close():
+                if level + 1 < len(self._inner):
+                    yield from self._within(inner, level + 1)
+                elif isinstance(inner, PartBegin):
+                    self._count(inner)
+                    if _holds_files(inner):
+                        self._inner.append(parser.nested(inner, shared=False))
+                        continue
+                    outer, self._begin = self._begin, copy.copy(inner)
+                    self._begin.name = None if outer is None else outer.name
+                    if self._file_begin(self._begin):
+                        yield self._begin
+                elif isinstance(inner, bytes):
+                    yield from self._file_data(inner)
+                elif inner is PART_END:
+                    yield from self._file_end()
+        except MultipartError as exc:
+            exc.offset = exc.part_index = exc.part_name = None
+            self._forgive_within(parser)
+            raise
+        if event is PART_END:
+            self._forgive_within(parser)
+            self._inner.pop()
+
+    def _forgive_within(self, parser: PushMultipartParser) -> None:
+        for kind in dict.fromkeys(defect.kind for defect in parser.defects):
+            self._parser.forgive(kind, part_index=self._index)
 
     def _decoder(self, begin: PartBegin) -> Codec | None:
         if begin.transfer_encoding is None:
@@ -380,6 +462,11 @@ class _Multipart(_Form):
         return Field(begin.name or "", value, raw, begin, size)
 
 
+def _holds_files(begin: PartBegin) -> bool:
+    """Whether it is how RFC 2388 section 4.2 sent several files of one field; curl still does."""
+    return begin.boundary is not None and begin.filename is None and begin.content_type == "multipart/mixed"
+
+
 def _field_bound(limits: Limits) -> tuple[str, int]:
     """The tightest of the limits on one field, and its value. What does not fit into memory is not gathered either."""
     limit, most = "max_field_size", bound(limits.max_field_size)
@@ -422,7 +509,7 @@ class _Urlencoded(_Form):
         name, equals, _ = self._in_hand.partition(b"=")
         if equals and len(name) <= self._most_of_name:
             charset = lookup_charset(self._label) or "utf-8"
-            error.part_name = unquote_to_bytes(name.replace(b"+", b" ")).decode(charset, "replace")
+            error.part_name = unquote_to_bytes(bytes(name).replace(b"+", b" ")).decode(charset, "replace")
 
     def _read(self, data: bytes, *, is_end: bool) -> Iterator[FormEvent]:
         if self._error is not None:

@@ -591,15 +591,17 @@ _CHARSETS = frozenset(
 def decode_text(data: bytes, label: str, *, policy: Policy) -> tuple[str, str | None]:
     """Text in the charset that a message names, and the defect that had to be forgiven, if one had.
 
-    :raises CodecError: the text is not in its charset.
+    :raises CodecError: the text is not in its charset, and the policy does not forgive that.
     :raises UnknownEncoding: the charset is not on our list, and the policy does not forgive that.
     """
     charset = "utf-8" if label == "utf-8" else lookup_charset(label)
-    try:
-        if charset is not None:
+    if charset is not None:
+        try:
             return data.decode(charset), None
-    except UnicodeError as exc:
-        raise CodecError(f"text is not in charset {charset}: {exc}") from exc
+        except UnicodeError as exc:
+            if policy.rules.undecodable_text is not FORGIVE:
+                raise CodecError(f"text is not in charset {charset}: {exc}") from exc
+        return data.decode(charset, "replace"), "undecodable-text"
     if policy.rules.unknown_encoding is not FORGIVE:
         raise UnknownEncoding(f"charset {label[:40]!r} is not supported")
     return data.decode("utf-8", "replace"), "unknown-charset"

@@ -72,6 +72,7 @@ class Rules:
     nameless_field = _Row(                  REJECT, REJECT,  FORGIVE)   # the same, to form readers
     transfer_encoding_in_form_data = _Row(  REJECT, ACCEPT,  ACCEPT)
     charset_field = _Row(                   IGNORE, ACCEPT,  ACCEPT)
+    nested_files = _Row(                    REJECT, ACCEPT,  ACCEPT)    # multipart/mixed (RFC 2388), to form readers
     # framing
     dashes_in_boundary = _Row(              IGNORE, IGNORE,  FORGIVE)   # "--b" is the whole dash-boundary; rows 1, 3
     line_feed_only = _Row(                  REJECT, REJECT,  FORGIVE)   # a first delimiter line that ends so
@@ -80,8 +81,10 @@ class Rules:
     body_ends_at_content_length = _Row(     IGNORE, ACCEPT,  ACCEPT)    # STRICT waits for the delimiter
     wrong_content_length = _Row(            REJECT, REJECT,  FORGIVE)
     missing_close_delimiter = _Row(         REJECT, REJECT,  FORGIVE)
+    empty_body = _Row(                      REJECT, FORGIVE, FORGIVE)   # no bytes at all, to form readers
     # bodies
     unknown_encoding = _Row(                REJECT, REJECT,  FORGIVE)   # charsets: UTF-8 with replacement; codings: raw
+    undecodable_text = _Row(                REJECT, REJECT,  FORGIVE)   # by the charset that it is in: with replacement
     # fmt: on
 
     def __init__(self, column: int) -> None:

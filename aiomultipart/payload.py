@@ -48,7 +48,6 @@ __all__ = (
     "IOBasePayload",
     "JsonBytesPayload",
     "JsonPayload",
-    "LookupError",
     "Order",
     "Payload",
     "PayloadRegistry",

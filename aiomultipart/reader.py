@@ -6,7 +6,7 @@ import asyncio
 import functools
 import inspect
 from collections.abc import AsyncIterator, Awaitable
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias, TypedDict, Unpack
 
 from . import hdrs
 from .bodypart import BodyPartReader, part_of
@@ -33,8 +33,9 @@ _MOMENT = 0.1
 class AiohttpResponse(Protocol):
     """What :meth:`MultipartReader.from_response` uses of an ``aiohttp.ClientResponse``."""
 
+    # Any: its headers are an under_cached_property, and pyright compares that, not what it gives, with a property.
     @property
-    def headers(self) -> HeaderItems: ...
+    def headers(self) -> Any: ...
     @property
     def content(self) -> ByteStream: ...
     def release(self) -> object: ...
@@ -50,6 +51,9 @@ class HttpxResponse(Protocol):
 
 
 Response: TypeAlias = AiohttpResponse | HttpxResponse
+
+# Any: a part that is itself multipart comes as a MultipartReader; who expects none need not ask each part.
+PartReader: TypeAlias = BodyPartReader | Any
 
 
 class _SizeOptions(TypedDict, total=False):
@@ -176,7 +180,7 @@ class MultipartReader:
         """Whether :meth:`next` has returned None."""
         return self._at_eof
 
-    async def next(self) -> MultipartReader | BodyPartReader | None:
+    async def next(self) -> PartReader | None:
         """The next part, or None when there is none; what is left of the part before is drained.
 
         A part that is itself multipart and has a boundary comes as a reader.
@@ -208,7 +212,7 @@ class MultipartReader:
         if self._stepping:
             raise StateError("another task is in next() of this reader")
 
-    async def _step(self) -> MultipartReader | BodyPartReader | None:
+    async def _step(self) -> PartReader | None:
         level = self._level
         if self._at_eof:
             level.channel.check()
@@ -286,14 +290,14 @@ class MultipartReader:
             value += event
         return False
 
-    async def fetch_next_part(self) -> MultipartReader | BodyPartReader:
+    async def fetch_next_part(self) -> PartReader:
         """Make the reader for the part that the message has come to; :meth:`next` calls it, subclasses may override.
 
         :raises StateError: there is no current part.
         """
         return self._make_part()
 
-    def _make_part(self) -> MultipartReader | BodyPartReader:
+    def _make_part(self) -> PartReader:
         level, begin = self._level, self._begin
         if begin is None:
             raise StateError("next() has not come to a part")
@@ -360,7 +364,7 @@ class MultipartReader:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> MultipartReader | BodyPartReader:
+    async def __anext__(self) -> PartReader:
         part = await self.next()
         if part is None:
             raise StopAsyncIteration
@@ -383,7 +387,7 @@ class MultipartResponseWrapper:
         """Whether :meth:`next` has returned None."""
         return self.stream.at_eof()
 
-    async def next(self) -> MultipartReader | BodyPartReader | None:
+    async def next(self) -> PartReader | None:
         """As :meth:`MultipartReader.next`; at the end the response is released.
 
         It is given 0.1 seconds to end by itself, since only then can its connection be used again.
@@ -414,7 +418,7 @@ class MultipartResponseWrapper:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> MultipartReader | BodyPartReader:
+    async def __anext__(self) -> PartReader:
         part = await self.next()
         if part is None:
             raise StopAsyncIteration

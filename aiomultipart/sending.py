@@ -19,7 +19,8 @@ class Writer(Protocol):
     An async one waits by itself; after a plain one ``drain()`` is awaited, where there is one.
     """
 
-    def write(self, data: bytes, /) -> object:
+    # Any: that of a payload's write() can be awaited, others need not.
+    def write(self, data: bytes, /) -> Any:
         """Take bytes."""
 
 

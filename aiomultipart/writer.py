@@ -250,6 +250,10 @@ class MultipartWriter(Payload):
         payload = entry.payload if isinstance(entry, _Entry) else entry
         return Part(payload, *_codings(payload.headers))
 
+    if TYPE_CHECKING:
+        # mypy does not know that ``for part in writer`` goes by the index. At run time httpx must not find this method.
+        def __iter__(self) -> Iterator[Part]: ...
+
     @property
     def boundary(self) -> str:
         """The boundary, without the leading dashes."""

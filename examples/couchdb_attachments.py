@@ -60,7 +60,7 @@ class PairsMultipartReader(MultipartReader):
     # A nested message is read by a plain reader.
     multipart_reader_cls = MultipartReader
 
-    async def next(  # type: ignore[override]  # pairs are the point
+    async def next(
         self,
     ) -> tuple[dict[str, Any], MultipartReader | BodyPartReader] | tuple[None, None]:
         """The next document and its attachments, or twice None."""

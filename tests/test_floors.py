@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import importlib
 import subprocess
 import sys
@@ -162,7 +163,18 @@ def test_the_public_face_holds_nothing_else() -> None:
         else:
             assert isinstance(node, ast.Assign)
             assert [ast.unparse(target) for target in node.targets] == ["__all__"]
-    assert shown == set(importlib.import_module("aiomultipart").__all__)
+    # Who imports all names of a module keeps the builtin.
+    assert shown - {"LookupError"} == set(importlib.import_module("aiomultipart").__all__)
+
+
+def test_to_import_all_names_replaces_no_builtin() -> None:
+    names: dict[str, object] = {}
+    for module in ("aiomultipart", "aiomultipart.payload", "aiomultipart.targets", "aiomultipart.limits"):
+        exec(f"from {module} import *", names)
+    assert names.keys() & vars(builtins).keys() <= {"__builtins__", "__doc__", "__name__"}
+    # It can be imported, nevertheless.
+    exec("from aiomultipart import LookupError", names)
+    assert names["LookupError"] is not LookupError
 
 
 def test_a_cold_import() -> None:

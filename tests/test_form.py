@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import hashlib
 import io
@@ -210,7 +211,12 @@ async def test_a_small_file_stays_in_memory_and_a_large_one_does_not(tmp_path: P
         await a.seek(len(BIG) - 3)
         assert await a.read() == BIG[-3:]
         for f in (a, b):
-            assert f.file.read() == BIG[: f.size]
+            await f.seek(1)
+            assert f.file.read() == BIG[1 : f.size]
+            assert await f.read() == b""
+            f.file.seek(2)
+            assert await f.read(3) == BIG[2:5]
+            assert f.file.read(3) == BIG[5:8]
 
 
 async def test_save(tmp_path: Path) -> None:
@@ -261,6 +267,25 @@ async def test_files_that_were_taken_out_of_the_form_are_closed_too() -> None:
         form["b"] = "replaced"
     with pytest.raises(StateError):
         await a.read()
+
+
+@pytest.mark.parametrize("copied", [Form.copy, copy.copy, Form], ids=["copy()", "copy.copy()", "Form()"])
+async def test_a_copy_has_the_same_files(copied: Callable[[Form], Form]) -> None:
+    before = open_files()
+    message = build(file("a", "a", BIG), file("b", "b", BIG), field("c", "1"), (b"", b"2"))
+    for close in (lambda form: form.aclose(), lambda form: asyncio.to_thread(form.close)):
+        form = await read_form(FORM, chunked(message), policy=Policy.LENIENT)
+        assert len(open_files()) == len(before) + 2
+        other = copied(form)
+        assert type(other) is Form
+        assert (list(other.items()), other.defects) == (list(form.items()), form.defects)
+        assert len(form.defects) == 1
+        del other["a"], other["c"]
+        assert len(form) == 4
+        await close(other)
+        assert open_files() == before
+        with pytest.raises(StateError):
+            await upload(form, "a").read()
 
 
 # Targets
@@ -765,7 +790,7 @@ def test_parse_form_callbacks_that_raise(where: str) -> None:
 
 @pytest.mark.parametrize("headers", [FORM, {**FORM, "Content-Length": len(MESSAGE)}], ids=["", "Content-Length"])
 def test_parse_form_input_cut_short(headers: Any) -> None:
-    for end in range(0, len(MESSAGE), 9):
+    for end in range(9, len(MESSAGE), 9):
         with pytest.raises(IncompleteBody):
             collect(MESSAGE[:end], headers)
     with pytest.raises(IncompleteBody):
@@ -895,6 +920,20 @@ def test_the_hashing_pattern() -> None:
     parser.close()
     assert handler.digests[2] == hashlib.sha256(b"one").hexdigest()
     assert len(handler.digests) == 7
+
+
+@pytest.mark.parametrize("name", [b"ab", b"a%20b"])
+async def test_a_long_urlencoded_field_is_refused_by_default(name: bytes) -> None:
+    message = name + b"=" + b"x" * 4 * MIB
+    for read in (
+        lambda: read_form(URLENCODED, message),
+        lambda: read_form(URLENCODED, chunked(message)),
+        lambda: in_wsgi(message, URLENCODED),
+        lambda: asyncio.to_thread(collect, message, URLENCODED),
+    ):
+        with pytest.raises(LimitExceeded) as caught:
+            await read()
+        assert (caught.value.limit, caught.value.part_name) == ("max_field_size", name.decode().replace("%20", " "))
 
 
 async def test_a_target_in_place_of_a_factory_takes_one_part() -> None:

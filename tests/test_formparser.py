@@ -195,10 +195,171 @@ def test_a_part_that_is_no_form_data(head: bytes) -> None:
 
 def test_input_cut_short() -> None:
     message = build(field(b"a", b"1"), file(b"f", b"x", b"data"))
-    for end in range(len(message)):
+    for end in range(1, len(message)):
         entries, error, _ = run([message[:end]], MULTIPART, Limits.for_forms())
         assert type(error) is IncompleteBody
         assert entries in ([], [("a", "1")], [("a", "1"), ("f", "x", b"data")])
+
+
+@pytest.mark.parametrize("length", [None, "0", "00", "1", "130"])
+@pytest.mark.parametrize("coded", [False, True])
+@pytest.mark.parametrize("policy", Policy)
+def test_no_bytes_at_all(length: str | None, coded: bool, policy: Policy) -> None:
+    headers = MULTIPART | ({} if length is None else {"Content-Length": length})
+    if coded:
+        headers |= {"Content-Encoding": "gzip"}
+    for content_type in (MULTIPART["Content-Type"], "multipart/form-data; boundary=b; charset=x"):
+        headers["Content-Type"] = content_type
+        for chunks in ([], [b""], [b"", b""]):
+            entries, error, defects = run(chunks, headers, Limits.for_forms(), policy=policy)
+            assert entries == []
+            if policy is Policy.STRICT or length in {"1", "130"}:
+                assert type(error) is IncompleteBody
+                assert (error.offset, defects) == (0, ())
+            else:
+                assert (error, defects) == (None, (("empty-body", None, None),))
+
+
+@pytest.mark.parametrize("policy", Policy)
+def test_no_bytes_at_all_are_a_good_urlencoded_form(policy: Policy) -> None:
+    assert parse(b"", URLENCODED, policy=policy) == []
+
+
+# Files in a part that is multipart/mixed
+
+
+def several(name: bytes, *files: tuple[bytes, bytes], more: bytes = b"") -> tuple[bytes, bytes]:
+    """As curl sends them for ``-F name=@a,b``."""
+    head, _ = field(name, b"", b"\r\nContent-Type: multipart/mixed; boundary=i" + more)
+    return head, build(*files, boundary=b"i", end=b"\r\n")
+
+
+def attached(filename: bytes, body: bytes, more: bytes = b"") -> tuple[bytes, bytes]:
+    return b'Content-Disposition: attachment; filename="%b"%b' % (filename, more), body
+
+
+DEEP = Limits.for_forms(max_depth=2)
+SEVERAL = build(
+    field(b"a", b"1"),
+    several(
+        b"f",
+        attached(b"a.txt", b"\r\n--ii\r\n"),
+        (b'Content-Disposition: file; name="x"; filename="b.txt"', b"b"),
+        attached(b"", b""),
+        attached(b"c.txt", b"w6k=", encoding(b"base64")),
+        (b"Content-Type: text/plain", b"no name"),
+    ),
+    field(b"b", b"2"),
+)
+
+
+def test_files_in_a_part_that_is_multipart() -> None:
+    read = [
+        ("a", "1"),
+        ("f", "a.txt", b"\r\n--ii\r\n"),
+        ("f", "b.txt", b"b"),
+        ("f", "c.txt", "é".encode()),
+        ("f", None, b"no name"),
+        ("b", "2"),
+    ]
+    for policy in (Policy.STANDARD, Policy.LENIENT):
+        for is_file in (None, lambda part: part.name == "f"):
+            assert parse(SEVERAL, limits=DEEP, policy=policy, is_file=is_file) == read
+        error = refused(SEVERAL, policy=policy)
+        assert isinstance(error, LimitExceeded)
+        assert (error.limit, error.value, error.part_index, error.part_name) == ("max_depth", 1, 1, "f")
+        assert error.offset == SEVERAL.index(b'Content-Disposition: form-data; name="f"')
+    error = refused(SEVERAL, limits=DEEP, policy=Policy.STRICT)
+    assert isinstance(error, ParseError)
+    assert (error.part_index, error.part_name) == (1, "f")
+
+
+def test_a_multipart_file_is_a_file_and_other_multipart_parts_are_fields() -> None:
+    body = build(attached(b"a.txt", b"1"), boundary=b"i")
+    head = b"\r\nContent-Type: multipart/"
+    message = build(
+        file(b"f", b"x.eml", body, head + b"mixed; boundary=i"),
+        field(b"g", body, head + b"related; boundary=i"),
+        field(b"h", body, head + b"mixed"),
+    )
+    for limits in (Limits.for_forms(), DEEP):
+        entries, error, defects = every_way(message, MULTIPART, limits)
+        assert (entries, error) == ([("f", "x.eml", body), ("g", body.decode()), ("h", body.decode())], None)
+        assert [defect.kind for defect in defects] == ["multipart-without-boundary"]
+
+
+def test_the_charset_is_not_named_after_files_in_a_part() -> None:
+    message = build(several(b"f", attached(b"a", b"1")), field(b"_charset_", b"latin-1"), field(b"a", "é".encode()))
+    assert parse(message, limits=DEEP) == [("f", "a", b"1"), ("_charset_", "latin-1"), ("a", "é")]
+
+
+def test_files_in_parts_of_parts() -> None:
+    leaf = several(b"", attached(b"a", b"1"), attached(b"b", b"2"))[1]
+    body = b"--j\r\nContent-Type: multipart/mixed; boundary=i\r\n\r\n%b\r\n--j--" % leaf
+    message = build(field(b"f", body, b"\r\nContent-Type: multipart/mixed; boundary=j"), field(b"g", b"3"))
+    for most in (3, None):
+        limits = Limits.for_forms(max_depth=most)
+        assert parse(message, limits=limits) == [("f", "a", b"1"), ("f", "b", b"2"), ("g", "3")]
+    error = refused(message, limits=DEEP)
+    assert isinstance(error, LimitExceeded)
+    assert (error.limit, error.value, error.part_index, error.part_name) == ("max_depth", 2, 0, "f")
+
+
+@pytest.mark.parametrize(
+    ("bad", "kind"),
+    [
+        (several(b"f", attached(b"a", b"1"), (b"no header", b"2")), ParseError),
+        (several(b"f", attached(b"a", b"1"), attached(b"b", b"2", encoding(b"base64"))), CodecError),
+        (several(b"f", attached(b"a", b"1"), attached(b"b", b"2", encoding(b"uu"))), UnknownEncoding),
+        ((several(b"f")[0], b"--i\r\n\r\ncut"), IncompleteBody),
+        ((several(b"f")[0], b""), IncompleteBody),
+        ((several(b"f")[0].replace(b"=i", b'=""'), b""), ParseError),
+    ],
+)
+def test_what_is_wrong_with_a_file_in_a_part(bad: tuple[bytes, bytes], kind: type[MultipartError]) -> None:
+    for rest in ((), (field(b"b", b"2"),)):
+        message = build(field(b"a", b"1"), bad, *rest)
+        error = refused(message, limits=DEEP)
+        assert type(error) is kind
+        assert (error.part_index, error.offset) == (1, message.index(bad[0]))
+
+
+def test_what_is_forgiven_in_a_part() -> None:
+    body = (
+        b"--i\r\nContent-Length: 1\r\n\r\n123\r\n"
+        b"--i\r\nContent-Length: 2\r\n\r\n456\r\n"
+        b"--i\r\nContent-Transfer-Encoding: uu\r\n\r\nraw\r\n--i\r\n\r\ncut"
+    )
+    message = build(field(b"a", b"1"), (several(b"f")[0], body), field(b"b", b"2"))
+    entries, error, defects = every_way(message, MULTIPART, DEEP, policy=Policy.LENIENT)
+    assert error is None
+    read = [("f", None, body) for body in (b"1", b"45", b"raw", b"cut")]
+    assert entries == [("a", "1"), *read, ("b", "2")]
+    assert {(defect.kind, defect.part_index) for defect in defects} == {
+        (kind, 1)
+        for kind in ("content-length-too-small", "unknown-coding", "part-cut-short", "missing-close-delimiter")
+    }
+
+
+@pytest.mark.parametrize(
+    ("limit", "passed", "kept", "part_index"),
+    [
+        ("max_parts", 7, 8, 2),
+        ("max_parts", 3, 8, 1),
+        ("max_parts", 1, 8, 1),
+        ("max_total_header_bytes", 300, 1000, 1),
+        ("max_total_size", len(SEVERAL) - 1, len(SEVERAL), None),
+        ("max_decoded_size", 1, 2, 1),
+        ("max_part_size", 7, 1000, 1),
+    ],
+)
+def test_limits_of_files_in_a_part(limit: str, passed: int, kept: int, part_index: int | None) -> None:
+    assert len(parse(SEVERAL, limits=Limits.for_forms(**{"max_depth": 2, limit: kept}))) == 6
+    error = refused(SEVERAL, limits=Limits.for_forms(**{"max_depth": 2, limit: passed}))
+    assert isinstance(error, LimitExceeded)
+    assert (error.limit, error.value) == (limit, passed)
+    if part_index is not None:
+        assert (error.part_index, error.part_name) == (part_index, "f" if part_index == 1 else "b")
 
 
 # Charsets
@@ -261,6 +422,30 @@ def test_text_that_is_not_in_its_charset() -> None:
         assert isinstance(error, CodecError)
         offset = message.index(b'Content-Disposition: form-data; name="b"')
         assert (error.part_index, error.part_name, error.offset) == (1, "b", offset)
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "text"),
+    [
+        (b"", b"1\xe92", "1\ufffd2"),
+        (b"us-ascii", "é".encode(), "\ufffd\ufffd"),
+        (b"utf-16-le", b"a\x00b", "a\ufffd"),
+        (b"shift_jis", b"\x81", "\ufffd"),
+    ],
+)
+def test_text_that_is_not_in_its_charset_may_be_forgiven(label: bytes, value: bytes, text: str) -> None:
+    more = charset(label) if label else b""
+    message = build(field(b"a", b"1"), field(b"b", value, more), file(b"f", b"f", value), field(b"c", b"3"))
+    for policy in (Policy.STRICT, Policy.STANDARD):
+        assert isinstance(refused(message, policy=policy), CodecError)
+    entries, error, defects = every_way(message, MULTIPART, policy=Policy.LENIENT)
+    assert (entries, error) == ([("a", "1"), ("b", text), ("f", "f", value), ("c", "3")], None)
+    assert [(defect.kind, defect.part_index) for defect in defects] == [("undecodable-text", 1)]
+    message = build(field(b"_charset_", label or b"utf-8"), field(b"b", value))
+    assert isinstance(refused(message), CodecError)
+    entries, error, defects = every_way(message, MULTIPART, policy=Policy.LENIENT)
+    assert (entries, error) == ([("b", text)], None)
+    assert [(defect.kind, defect.part_index) for defect in defects] == [("undecodable-text", 1)]
 
 
 @pytest.mark.parametrize("label", [b"klingon", b"rot13", b"utf-7", b"unicode_escape", b"base64"])
@@ -508,6 +693,10 @@ def test_urlencoded_that_is_not_in_its_charset() -> None:
     error = refused(b"a=1&b+c=%e9&d", URLENCODED)
     assert isinstance(error, CodecError)
     assert (error.offset, error.part_index, error.part_name) == (4, 1, "b c")
+    assert isinstance(refused(b"a=1&b+c=%e9&d", URLENCODED, policy=Policy.STRICT), CodecError)
+    entries, error, defects = every_way(b"a=1&%ff=%e9&d", URLENCODED, policy=Policy.LENIENT)
+    assert (entries, error) == ([("a", "1"), ("\ufffd", "\ufffd"), ("d", "")], None)
+    assert defects == (("undecodable-text", None, None),)
 
 
 @pytest.mark.parametrize(
@@ -530,6 +719,36 @@ def test_limits_of_urlencoded(
     assert isinstance(error, LimitExceeded)
     assert (error.limit, error.value, error.http_status) == (limit, passed, 413)
     assert (error.offset, error.part_index, error.part_name) == (offset, part_index, part_name)
+
+
+@pytest.mark.parametrize("name", [b"aaa", b"%61a", b"a+%20", b"%zz%", b"%c3%a9", b""])
+def test_a_pair_that_passes_a_limit(name: bytes) -> None:
+    """Whether it is complete or not, and whatever has to be decoded in its name."""
+    for limit, value, most in (
+        ("max_field_size", b"x" * 5, 4),
+        ("max_field_size", b"x" * 15, 4),
+        ("max_field_size", b"%78" * 5, 4),
+        ("max_part_size", b"+" * 15, 4),
+        ("max_memory", b"%" * 15, 4),
+        ("max_parts", b"%20", 1),
+        ("max_total_size", b"x" * 15, 14),
+    ):
+        for rest in (b"", b"&", b"&b=1"):
+            body = b"z=1&" + name + b"=" + value + rest
+            error = refused(body, URLENCODED, limits=Limits.for_forms(**{limit: most}))
+            assert isinstance(error, LimitExceeded)
+            assert (error.limit, error.value) == (limit, most)
+            if limit != "max_total_size":
+                assert (error.offset, error.part_index) == (4, 1)
+                assert [(error.part_name, "")] == parse(name + b"=", URLENCODED)
+
+
+@pytest.mark.parametrize("name", [b"a" * 10, b"%61" * 5, b"+" * 15, b"%zz" * 5])
+def test_a_name_that_passes_its_limit(name: bytes) -> None:
+    for rest in (b"", b"=", b"=%31&", b"&", b"&b=1"):
+        error = refused(b"z=1&" + name + rest, URLENCODED, limits=Limits.for_forms(max_header_line=4))
+        assert isinstance(error, LimitExceeded)
+        assert (error.limit, error.offset, error.part_index, error.part_name) == ("max_header_line", 4, 1, None)
 
 
 def test_limits_are_those_of_decoded_bytes() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aiomultipart import (
+    CodecError,
     IncompleteBody,
     LimitExceeded,
     Limits,
@@ -434,6 +435,16 @@ async def test_an_unknown_charset_is_read_as_utf_8(label: str) -> None:
     assert await part.text() == ""
     assert reader.defects == (("unknown-charset", None, 0),)
     assert await (await next_part(reader)).text() == "next"
+
+
+async def test_text_that_is_not_in_its_charset() -> None:
+    message = build((b"Content-Type: text/plain; charset=us-ascii", b"1\xff2"), (b"", b"3\xff"))
+    for policy in (Policy.STRICT, Policy.STANDARD):
+        with pytest.raises(CodecError, match="charset"):
+            await (await next_part(MultipartReader(MIXED, message, policy=policy))).text()
+    reader = MultipartReader(MIXED, message, policy=LENIENT)
+    assert [await part.text() async for part in reader] == ["1\ufffd2", "3\ufffd"]  # type: ignore[union-attr]
+    assert reader.defects == (("undecodable-text", None, 0), ("undecodable-text", None, 1))
 
 
 @pytest.mark.parametrize(

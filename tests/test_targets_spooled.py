@@ -159,8 +159,36 @@ async def test_the_plain_file(max_memory: int) -> None:
         assert plain.tell() == len(BODY)
         plain.seek(5)
         assert plain.readline() == BODY[5:]
-        assert await file.read() == BODY
     assert plain.closed
+
+
+@pytest.mark.usefixtures("no_blocking")
+@pytest.mark.parametrize("pread", [True, False], ids=["pread", "no pread"])
+@pytest.mark.parametrize("max_memory", [10 * MIB, 0])
+async def test_there_is_one_position(max_memory: int, pread: bool, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        if not pread:
+            patch.delattr(os, "pread")
+        async with await spooled(BODY, max_memory=max_memory) as file:
+            assert await file.read(10) == BODY[:10]
+            plain = file.file_object
+            assert (plain.tell(), file.tell()) == (10, 10)
+            assert await asyncio.to_thread(plain.read, 10) == BODY[10:20]
+            assert await file.read(10) == BODY[20:30]
+            assert plain.tell() == 30
+            await file.seek(MIB)
+            assert await asyncio.to_thread(plain.read, 10) == BODY[MIB : MIB + 10]
+            plain.seek(50)
+            assert file.tell() == 50
+            chunks = file.iter_chunks(1000)
+            assert await anext(chunks) == BODY[50:1050]
+            assert await asyncio.to_thread(plain.read, 2 * MIB) == BODY[1050 : 1050 + 2 * MIB]
+            assert await anext(chunks) == BODY[1050 + 2 * MIB :][:1000]
+            await chunks.aclose()  # type: ignore[attr-defined]
+            await file.save(tmp_path / "x")
+            assert await asyncio.to_thread(plain.read) == BODY[2050 + 2 * MIB :]
+            assert await file.read() == b""
+    assert await asyncio.to_thread((tmp_path / "x").read_bytes) == BODY
 
 
 async def test_rollover() -> None:
@@ -171,8 +199,20 @@ async def test_rollover() -> None:
         await file.rollover()
         assert file.rolled
         assert plain is not file.file_object
-        assert file.file_object.read() == BODY[:100]
-        assert await file.read() == BODY[10:100]
+        assert file.file_object.read(10) == BODY[10:20]
+        await file.seek(0)
+        assert await file.read() == BODY[:100]
+
+
+async def test_rollover_keeps_the_position() -> None:
+    for touch in (False, True):
+        async with await spooled(BODY[:100]) as file:
+            await file.seek(10)
+            if touch:
+                assert file.file_object.read(10) == BODY[10:20]
+            await file.rollover()
+            assert file.tell() == 10 + 10 * touch
+            assert await file.read() == BODY[10 + 10 * touch : 100]
 
 
 async def test_close_without_a_loop() -> None:

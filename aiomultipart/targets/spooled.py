@@ -114,6 +114,7 @@ class Spool:
         self._file: io.FileIO | None = None
         self._is_linkable = False
         self._view: io.BufferedRandom | io.BytesIO | None = None
+        self._position = 0  # while there is no view
 
     @property
     def rolled(self) -> bool:
@@ -166,6 +167,7 @@ class Spool:
             file.close()
             raise
         self._file, self._is_linkable = file, is_linkable
+        self._position, self._view = self.tell(), None
         self._memory = None
         self._budget.give(self._taken)
         self._taken = 0
@@ -199,18 +201,30 @@ class Spool:
 
     @property
     def file_object(self) -> IO[bytes]:
-        """The bytes as a binary file; it stands at 0 the first time. It is closed with this."""
+        """The bytes as a binary file, whose position is that of :meth:`tell`. It is closed with this."""
         memory = self._in_memory
-        if memory is not None:
-            if self._view is not memory:
-                memory.seek(0)
-                self._view = memory
-        elif self._file is None:
-            raise StateError("the file is closed")
-        elif not isinstance(self._view, io.BufferedRandom):
-            self._file.seek(0)
-            self._view = _QuietBuffer(self._file) if self._quiet else io.BufferedRandom(self._file)
+        if self._view is None:
+            view: io.BufferedRandom | io.BytesIO
+            if memory is not None:
+                view = memory
+            elif self._file is not None:
+                view = _QuietBuffer(self._file) if self._quiet else io.BufferedRandom(self._file)
+            else:
+                raise StateError("the file is closed")
+            view.seek(self._position)
+            self._view = view
         return self._view
+
+    def tell(self) -> int:
+        """The position, in bytes."""
+        return self._position if self._view is None else self._view.tell()
+
+    def seek(self, position: int) -> None:
+        """Go to ``position``, in bytes from the start."""
+        if self._view is None:
+            self._position = position
+        else:
+            self._view.seek(position)
 
     def begin_saving(self, draft: Draft) -> None:
         """Have ``draft`` take the file itself if that can be done, else make its own."""
@@ -239,8 +253,12 @@ class Spool:
 def _read_at(file: io.FileIO, position: int, size: int) -> bytes:
     if hasattr(os, "pread"):
         return os.pread(file.fileno(), size, position)
-    file.seek(position)  # Windows
-    return file.read(size) or b""
+    before = file.tell()  # Windows; who reads the file itself counts on its place
+    file.seek(position)
+    try:
+        return file.read(size) or b""
+    finally:
+        file.seek(before)
 
 
 class SpooledFile:
@@ -249,10 +267,9 @@ class SpooledFile:
     It is read from its position, which begins at 0. One task at a time may use it.
     """
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, worker: Worker | None = None) -> None:
         self._spool = spool
-        self._worker = Worker()
-        self._position = 0
+        self._worker = worker or Worker()
         self._is_busy = False
 
     @property
@@ -278,7 +295,7 @@ class SpooledFile:
     def file_object(self) -> IO[bytes]:
         """The bytes as a plain binary file, for code that is not async: reading it may block.
 
-        It stands at 0 the first time, and is closed with this one. :meth:`rollover` puts another in its place.
+        Both have one position, and are closed together. :meth:`rollover` puts another file in its place.
         """
         return self._spool.file_object
 
@@ -294,7 +311,7 @@ class SpooledFile:
 
     def tell(self) -> int:
         """The position, in bytes."""
-        return self._position
+        return self._spool.tell()
 
     async def seek(self, position: int) -> int:
         """Go to ``position``, in bytes from the start; nothing is waited for.
@@ -303,7 +320,7 @@ class SpooledFile:
         """
         if position < 0:
             raise ValueError(f"position must not be negative: {position}")
-        self._position = position
+        self._spool.seek(position)
         return position
 
     async def read(self, size: int = -1) -> bytes:
@@ -311,9 +328,9 @@ class SpooledFile:
 
         :raises StateError: it is closed, or another task is using it.
         """
-        position = self._position
+        position = self.tell()
         data = await self._read_at(position, max(self.size - position, 0) if size < 0 else size)
-        self._position = position + len(data)
+        self._spool.seek(position + len(data))
         return data
 
     async def _read_at(self, position: int, size: int) -> bytes:
@@ -330,15 +347,15 @@ class SpooledFile:
         if size < 1:
             raise ValueError(f"size must be at least 1, not {size}")
         while True:
-            start = self._position
+            start = self.tell()
             block = await self._read_at(start, max(size, HOP))
             if not block:
                 return
             for offset in range(0, len(block), size):
-                if self._position != start + offset:
+                if self.tell() != start + offset:
                     break  # somebody went elsewhere
                 piece = block[offset : offset + size]
-                self._position += len(piece)
+                self._spool.seek(start + offset + len(piece))
                 yield piece
 
     async def rollover(self) -> None:
@@ -471,7 +488,7 @@ class SpooledTarget(OnePart):
             await self._worker.wait()
             if rest := self._outbox.take():
                 await self._worker.run(self._spool.append, rest)
-        return SpooledFile(self._spool)
+        return SpooledFile(self._spool, self._worker)  # so that abort() waits for what the file does, too
 
     async def abort(self) -> None:
         """Drop it; a :class:`SpooledFile` that it gave is closed."""

@@ -32,8 +32,8 @@ _OTHERS = f"{sysconfig.get_path('purelib')}{os.sep}"
 class Threads(ThreadPoolExecutor):
     """The loop's executor: counts its jobs, and holds them while the gate is closed."""
 
-    def __init__(self) -> None:
-        super().__init__(max_workers=4, thread_name_prefix="faults")
+    def __init__(self, max_workers: int = 4) -> None:
+        super().__init__(max_workers=max_workers, thread_name_prefix="faults")
         self.jobs = 0
         self.unfinished: set[Future[Any]] = set()
         self.gate = threading.Event()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import resource
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +23,7 @@ from aiomultipart import (
     Limits,
     NullTarget,
     ReceivedPart,
+    SpooledTarget,
     StreamReader,
     TeeTarget,
     UploadedFile,
@@ -27,7 +32,7 @@ from aiomultipart import (
 from tests.faults.awaits import Run, at_every_await
 from tests.faults.conftest import Threads
 from tests.reading import FORM, build
-from tests.saving import MIB, files, open_files, pattern, pieces
+from tests.saving import MIB, Part, files, open_files, pattern, pieces
 
 BODY = pattern(MIB + 12345)
 
@@ -79,6 +84,81 @@ async def test_reading(tmp_path: Path, threads: Threads) -> None:
         assert open_files() == before
 
     await at_every_await(scenario, least=12)
+
+
+class BusyThread(Threads):
+    """One thread that others keep busy: a job begins when the loop has gone round many times."""
+
+    def __init__(self) -> None:
+        super().__init__(max_workers=1)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        free = threading.Event()
+
+        def go_round(left: int) -> None:
+            if left:
+                loop.call_soon(go_round, left - 1)
+            else:
+                free.set()
+
+        def run() -> Any:
+            free.wait(20)
+            return fn(*args, **kwargs)
+
+        loop = asyncio.get_running_loop()
+        go_round(50)
+        return super().submit(run)
+
+
+@pytest.fixture
+async def busy_thread() -> AsyncIterator[BusyThread]:
+    """The executor of the running loop."""
+    loop = asyncio.get_running_loop()
+    usual = loop._default_executor  # type: ignore[attr-defined]
+    busy = BusyThread()
+    loop.set_default_executor(busy)
+    yield busy
+    loop.set_default_executor(usual)
+    busy.shutdown()
+
+
+async def test_finished_files_that_move_to_disk(busy_thread: BusyThread) -> None:
+    """They are closed when the thread that moves them is done, also where it has not begun."""
+    before = open_files()
+    texts = [(f'Content-Disposition: form-data; name="{n}"'.encode(), b"x" * 3000) for n in range(3)]
+    message = build(file("a", b"a" * 3000), file("b", b"b" * 5000), *texts)
+    limits = Limits.for_forms(max_memory=14_000)
+
+    async def scenario(run: Run) -> None:
+        try:
+            form = await run.once(lambda: read_form(FORM, pieces(message, 2000), limits=limits))
+        except asyncio.CancelledError:
+            pass
+        else:
+            assert [upload.in_memory for upload in form.files] == [False, False]
+            await form.aclose()
+        assert not busy_thread.unfinished
+        assert open_files() == before
+
+    await at_every_await(scenario, least=6)
+
+
+async def test_a_finished_file_that_moves_to_disk_when_asked_to(busy_thread: BusyThread) -> None:
+    before = open_files()
+
+    async def scenario(run: Run) -> None:
+        target = SpooledTarget()
+        await target.start(Part())
+        await target.write(b"x" * 1000)
+        spooled = await target.finish()
+        with contextlib.suppress(asyncio.CancelledError):
+            await run.once(spooled.rollover)
+        await target.abort()
+        assert spooled.closed
+        assert not busy_thread.unfinished
+        assert open_files() == before
+
+    await at_every_await(scenario)
 
 
 async def test_using(tmp_path: Path, threads: Threads) -> None:

@@ -42,6 +42,7 @@ from aiomultipart import (
     Form,
     HashTarget,
     IncompleteBody,
+    LimitExceeded,
     Limits,
     MultipartReader,
     SavedFile,
@@ -316,6 +317,28 @@ async def test_clients(client: str, url: str, photo: Path, curl: str, node: str)
     async with asyncio.timeout(TIMEOUT):
         assert json.loads(await CLIENTS[client](url, photo)) == EXPECTED
         assert json.loads(await CLIENTS[client](url, None)) == EXPECTED[:-1]
+
+
+async def test_several_files_of_one_field_from_curl(curl: str, tmp_path: Path) -> None:
+    """``-F f=@a,b`` nests them in a multipart/mixed of their own (RFC 2388)."""
+    answers: list[Any] = []
+
+    async def take(request: web.Request) -> web.Response:
+        for depth in (1, 2):
+            content = await request.read()
+            limits = Limits.for_forms(max_depth=depth)
+            try:
+                async with await read_form(request.headers, content, limits=limits) as form:
+                    answers.append([(f.name, f.filename, await f.read()) for f in form.files])
+            except LimitExceeded as exc:
+                answers.append(exc.limit)
+        return web.Response()
+
+    for name in "ab":
+        (tmp_path / name).write_text(name)
+    async with aiohttp_server(take) as url:
+        await run(curl, "--disable", "--silent", "--fail", "--form", f"f=@{tmp_path}/a,{tmp_path}/b;type=a/b", url)
+    assert answers == ["max_depth", [("f", "a", b"a"), ("f", "b", b"b")]]
 
 
 async def test_a_chunked_request_through_waitress() -> None:

@@ -58,8 +58,11 @@ class Own:
 
 async def own(part: BodyPartReader) -> None:
     assert_type(await part.copy_to(Own()), float)
-    target: Target[float | None] = Own()
-    assert_type(await part.copy_to(target), float | None)
+
+    async def copy(target: Target[float | None]) -> None:
+        assert_type(await part.copy_to(target), float | None)
+
+    await copy(Own())
 
 
 def factories(store: MemoryStore, path: Path) -> tuple[Targets, Targets]:
