@@ -37,10 +37,14 @@ class Channel:
         self.header_bytes = 0
         self.error: LimitExceeded | None = None  # a limit on the whole message has been passed
 
-    def check(self) -> None:
-        """Raise :exc:`StateError` when a task is waiting, and the error that ended the message."""
+    def check_idle(self) -> None:
+        """Raise :exc:`StateError` when a task is waiting."""
         if self.busy:
             raise StateError("another task is reading this message")
+
+    def check(self) -> None:
+        """Raise :exc:`StateError` when a task is waiting, and the error that ended the message."""
+        self.check_idle()
         if self.error is not None:
             raise self.error.fresh()
 
@@ -280,17 +284,6 @@ class PartSource:
                     return
                 data += rest[start:]
             self._rest = (data, 0)
-
-    async def gather(self, size: int) -> None:
-        """Keep at least ``size`` bytes at hand, or all to the end."""
-        while self._rest is None or len(self._rest[0]) - self._rest[1] < size:
-            piece = await self._next()
-            if piece is None:
-                return
-            if self._rest is not None:
-                rest, start = self._rest
-                piece = rest[start:] + piece
-            self._rest = (piece, 0)
 
     async def drain(self) -> None:
         """Read the rest and drop it."""
