@@ -42,7 +42,9 @@ _CHARACTER = re.compile(rb"[^\r\n \t]").finditer
 class BodyPartReader:
     """One body part: its headers, and its body as it arrives.
 
-    Usually made by :class:`MultipartReader`. It can also stand alone, over a body that ends in its delimiter.
+    Usually made by :class:`MultipartReader`. It can also stand alone, over a body that ends in its delimiter. There a
+    Content-Length says where the body ends, and the call that reaches its last byte does not wait for more. The call
+    after that one, or :meth:`release`, raises :exc:`ParseError` if anything but CRLF and the delimiter follows.
 
     :param boundary: the dash-boundary, as bytes with the two leading dashes.
     :param headers: the part's header fields; any mapping.
