@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import parse_qsl
@@ -33,14 +34,17 @@ T = TypeVar("T")
 
 _new = object.__new__
 
-# A base64 quartet may be spread by white space; past this many bytes read_chunk() no longer looks for its end.
-_QUARTET_SPREAD = 1024
+# What may stand between the characters of base64
+_BLANKS = b"\r\n \t"
+_CHARACTER = re.compile(rb"[^\r\n \t]").finditer
 
 
 class BodyPartReader:
     """One body part: its headers, and its body as it arrives.
 
-    Usually made by :class:`MultipartReader`. It can also stand alone, over a body that ends in its delimiter.
+    Usually made by :class:`MultipartReader`. It can also stand alone, over a body that ends in its delimiter. There a
+    Content-Length says where the body ends, and the call that reaches its last byte does not wait for more. The call
+    after that one, or :meth:`release`, raises :exc:`ParseError` if anything but CRLF and the delimiter follows.
 
     :param boundary: the dash-boundary, as bytes with the two leading dashes.
     :param headers: the part's header fields; any mapping.
@@ -289,41 +293,48 @@ class BodyPartReader:
     async def read_chunk(self, size: int = chunk_size) -> bytes:
         """1 to ``size`` bytes of the raw body that are already here, as soon as there is one; ``b""`` at its end.
 
-        In a base64 part (RFC 2045 section 6.8) these are whole quartets, so that each chunk decodes on its own; where
-        ``size`` is too small for one, a quartet. One that white space spreads over more than 1 KiB is handed out in
-        pieces that do not decode; :meth:`iter_chunks` reads it.
+        In a base64 part (RFC 2045 section 6.8) these are whole quartets, so that each chunk decodes on its own. There
+        ``size`` counts as at least 4, and a quartet that is longer, with the white space in it, comes without that.
 
         :raises ValueError: ``size`` is less than 1.
         """
         if size < 1:
             raise ValueError(f"size must be at least 1, not {size}")
         self._source.check()
-        is_base64 = self._is_base64()
-        data = await self._source.take(size)
-        if data and is_base64:
-            return await self._whole_quartets(data)
-        return data
+        if self._is_base64():
+            return await self._whole_quartets(max(size, 4))
+        return await self._source.take(size)
 
     def _is_base64(self) -> bool:
         encoding = self._fields.transfer_encoding
         return encoding is not None and encoding.strip().lower() == "base64"
 
-    async def _whole_quartets(self, data: bytes) -> bytes:
+    async def _whole_quartets(self, size: int) -> bytes:
         source = self._source
-        while True:
-            kept, rest = _split_quartets(data)
-            source.give_back(rest)
-            if kept:
-                return kept
-            wanted = len(data) + 4
-            if wanted > _QUARTET_SPREAD:
-                return await source.take(wanted)
-            # One byte may complete the quartet; no more than that is waited for.
-            await source.gather(len(data) + 1)
-            longer = await source.take(wanted)
-            if len(longer) == len(data):
-                return data  # cut short at the end; decoding says so
-            data = longer
+        kept, rest = _split_quartets(await source.take(size))
+        source.give_back(rest)
+        return kept or (await self._quartet(size) if rest else b"")
+
+    async def _quartet(self, size: int) -> bytes:
+        """The quartet that comes next, or what there is of it at the end; decoding says that it is cut short."""
+        source = self._source
+        found = bytearray()
+        missing = 4
+        try:
+            while missing and (piece := await source.take(size)):
+                end = len(piece)
+                for character in _CHARACTER(piece):
+                    missing -= 1
+                    if not missing:
+                        end = character.end()
+                        break
+                source.give_back(piece[end:])
+                # Past the size white space is not kept, however much comes.
+                found += piece[:end] if len(found) <= size else piece[:end].translate(None, _BLANKS)
+        except BaseException:
+            source.give_back(bytes(found))
+            raise
+        return bytes(found if len(found) <= size else found.translate(None, _BLANKS))
 
     async def readline(self) -> bytes:
         """The rest of the current line of the raw body, with its line end (LF or CRLF); ``b""`` at the end."""
@@ -547,9 +558,9 @@ part_of = BodyPartReader._of  # noqa: SLF001
 
 def _split_quartets(data: bytes) -> tuple[bytes, bytes]:
     """Cut ``data`` after its last whole base64 quartet, white space not counted."""
-    extra = len(data.translate(None, b"\r\n \t")) % 4
+    extra = len(data.translate(None, _BLANKS)) % 4
     end = len(data)
     while extra:
         end -= 1
-        extra -= data[end] not in b"\r\n \t"
+        extra -= data[end] not in _BLANKS
     return data[:end], data[end:]

@@ -62,14 +62,14 @@ class DecodedBody:
             if piece:
                 self._inline += len(piece)
                 return piece
+            data = await self._source.receive()
             if codec.at_eof:
                 return None
-            data = await self._source.receive()
             self._inline = 0
-            if data is None:
-                codec.feed_eof()
-            else:
+            if data is not None:
                 codec.feed_data(data)
+            if self._source.at_eof():
+                codec.feed_eof()
 
     def give_back(self, data: bytes) -> None:
         """Keep what was received last and not used; the next call gets it first."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
-from typing import Any, Final, NamedTuple, Self, TypeAlias, final
+from typing import Any, Final, NamedTuple, TypeAlias, final
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -31,14 +31,8 @@ from .limits import FORGIVE, REJECT, Limits, Policy
 __all__ = ("END", "PART_END", "Defect", "Event", "Mark", "PartBegin")
 
 
-class _Found(NamedTuple):
-    kind: str
-    offset: int | None
-    part_index: int | None
-
-
-class Defect(_Found):
-    """Something that the policy in force forgave: a tuple of three, and a size.
+class Defect(NamedTuple):
+    """Something that the policy in force forgave.
 
     :param kind: a short word, such as ``extended-parameter-beside-plain``.
     :param offset: where, in bytes from the start of the multipart body (of the nested one for a nested body); None for
@@ -47,13 +41,10 @@ class Defect(_Found):
     :param size: how many bytes were dropped.
     """
 
-    size: int
-
-    def __new__(cls, kind: str, offset: int | None, part_index: int | None, size: int = 0) -> Self:
-        """A tuple of the first three."""
-        self = super().__new__(cls, kind, offset, part_index)
-        self.size = size
-        return self
+    kind: str
+    offset: int | None
+    part_index: int | None
+    size: int = 0
 
     def __repr__(self) -> str:
         size = f", size={self.size}" if self.size else ""

@@ -15,7 +15,7 @@ from multidict import CIMultiDictProxy
 
 from . import hdrs
 from .events import END, PART_END, Defect, Event, PartBegin
-from .exceptions import LimitExceeded, MultipartError, StateError
+from .exceptions import IncompleteBody, LimitExceeded, MultipartError, StateError
 from .headers import parse_content_length
 from .limits import FORGIVE, Limits
 from .parser import PushMultipartParser
@@ -37,10 +37,14 @@ class Channel:
         self.header_bytes = 0
         self.error: LimitExceeded | None = None  # a limit on the whole message has been passed
 
-    def check(self) -> None:
-        """Raise :exc:`StateError` when a task is waiting, and the error that ended the message."""
+    def check_idle(self) -> None:
+        """Raise :exc:`StateError` when a task is waiting."""
         if self.busy:
             raise StateError("another task is reading this message")
+
+    def check(self) -> None:
+        """Raise :exc:`StateError` when a task is waiting, and the error that ended the message."""
+        self.check_idle()
         if self.error is not None:
             raise self.error.fresh()
 
@@ -281,17 +285,6 @@ class PartSource:
                 data += rest[start:]
             self._rest = (data, 0)
 
-    async def gather(self, size: int) -> None:
-        """Keep at least ``size`` bytes at hand, or all to the end."""
-        while self._rest is None or len(self._rest[0]) - self._rest[1] < size:
-            piece = await self._next()
-            if piece is None:
-                return
-            if self._rest is not None:
-                rest, start = self._rest
-                piece = rest[start:] + piece
-            self._rest = (piece, 0)
-
     async def drain(self) -> None:
         """Read the rest and drop it."""
         self._rest = None
@@ -306,24 +299,59 @@ class LonePart(PartSource):
     has ``unread_data``, and is dropped otherwise.
     """
 
-    __slots__ = ("_lookahead", "_size")
+    __slots__ = ("_lookahead", "_over", "_size")
 
     def __init__(self, level: Level, begin: PartBegin, lookahead: Lookahead) -> None:
         super().__init__(level, begin, level.index)
         self._lookahead = lookahead
         self._size = 0
+        self._over = False  # an earlier call has handed out the last byte
+
+    def check(self) -> None:
+        super().check()
+        self._over = self.at_eof()
 
     async def _next(self) -> bytes | None:
         level = self.level
         if level.ended:
+            if self._over:
+                await self._check_surplus()
             return None
         data = await super()._next()
         if data is not None:
             self._size += len(data)
-        if data is None or (level.events and level.events[0] is PART_END):
-            level.ended = True
+            if level.events and level.events[0] is PART_END:
+                level.events.popleft()
+                level.ended = True
+        if level.ended:
             self._lookahead.unread(self._size)
         return data
+
+    async def drain(self) -> None:
+        await super().drain()
+        await self._check_surplus()
+
+    async def _check_surplus(self) -> None:
+        """See what follows a body that ended at its Content-Length, as the reader of a message does in its next step.
+
+        What has been given back is not read again.
+
+        :raises MultipartError: something else than its delimiter.
+        """
+        if self.begin.content_length is None:
+            return
+        level, parser = self.level, self.level.parser
+        while not (level.events or parser.error or self._lookahead.gives_back):
+            try:
+                if not await level.fill():
+                    break
+            except MultipartError:
+                if parser.error is None:
+                    raise  # of the source
+        error = parser.error
+        # The body was complete, so that nothing more may come; and what is wrong in the next part is not ours to say.
+        if error is not None and error.part_index == self.index and not isinstance(error, IncompleteBody):
+            raise error.fresh()
 
 
 class Lookahead:
@@ -343,6 +371,11 @@ class Lookahead:
         self._recent = b""
         self._start = 0  # of what is remembered
         self._ended = False
+
+    @property
+    def gives_back(self) -> bool:
+        """Whether what follows the body goes back to where it came from."""
+        return self._unread is not None
 
     async def receive(self) -> bytes | None:
         if self._ended:
@@ -387,7 +420,7 @@ def lone_part(boundary: bytes, headers: CIMultiDictProxy[str], content: ByteStre
     level = Level(parser, channel, channel)
     block = b"%b\r\n" % boundary
     if length is not None:
-        block += b"Content-Length: %d\r\n" % parse_content_length(length)
+        block += b"Content-Length: %d\r\n" % parse_content_length(str(length))  # aiohttp takes an int too
     begin, *events = parser.feed(block + b"\r\n")
     if not isinstance(begin, PartBegin):
         raise TypeError(f"the parser began a part with {begin!r}")

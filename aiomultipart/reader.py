@@ -345,13 +345,16 @@ class MultipartReader:
 
         :raises StateError: another task is reading this message.
         """
-        self._check_stepping()
-        self._level.channel.check()
+        self._check_idle()
         self._closed = self._closed or not self._at_eof
         self._at_eof = True
         self._level.part = None
         if self._level.is_root:
             await self._level.channel.aclose()
+
+    def _check_idle(self) -> None:
+        self._check_stepping()
+        self._level.channel.check_idle()
 
     async def __aenter__(self) -> Self:
         return self
@@ -407,13 +410,19 @@ class MultipartResponseWrapper:
             pass
 
     async def release(self) -> None:
-        """Give the response back to its client, whether it was read to its end or not."""
-        self._released = True
-        await self.stream.aclose()
-        close = getattr(self.resp, "aclose", None)
-        result = close() if close is not None else self.resp.release()  # type: ignore[union-attr]
-        if inspect.isawaitable(result):
-            await result
+        """Give the response back to its client, whether it was read to its end or not, and whatever closing raises.
+
+        :raises StateError: another task is reading; nothing is given back then.
+        """
+        self.stream._check_idle()  # noqa: SLF001  (the reader that this is a wrapper of)
+        try:
+            await self.stream.aclose()
+        finally:
+            close = getattr(self.resp, "aclose", None)
+            result = close() if close is not None else self.resp.release()  # type: ignore[union-attr]
+            if inspect.isawaitable(result):
+                await result
+            self._released = True
 
     def __aiter__(self) -> Self:
         return self

@@ -224,7 +224,7 @@ class StreamReader:
         self._low_water = low_water
         self._pause = pause
         self._resume = resume
-        self._chunks: deque[bytes] = deque()
+        self._chunks: deque[bytes | memoryview] = deque()  # a view for what is left of a chunk
         self._held = 0
         self._paused = False
         self._eof = False
@@ -287,6 +287,7 @@ class StreamReader:
             return b""
         chunk = self._chunks.popleft()
         if len(chunk) > n:
+            chunk = memoryview(chunk)
             self._chunks.appendleft(chunk[n:])
             chunk = chunk[:n]
         return self._take(chunk)
@@ -303,11 +304,11 @@ class StreamReader:
     async def aclose(self) -> None:
         """Nothing to close: who feeds the stream ends it."""
 
-    def _take(self, chunk: bytes) -> bytes:
+    def _take(self, chunk: bytes | memoryview) -> bytes:
         self._held -= len(chunk)
         if self._paused and self._held <= self._low_water:
             self._resume_feeding()
-        return chunk
+        return bytes(chunk)
 
     def _resume_feeding(self) -> None:
         self._paused = False

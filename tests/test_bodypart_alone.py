@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -88,6 +90,96 @@ async def test_content_length() -> None:
     source = ScriptedSource(b"abc", PAUSE)
     part = BodyPartReader(b"--:", {"Content-Length": "3"}, source)
     assert await asyncio.wait_for(part.read(), 5) == b"abc"
+
+
+METHODS: dict[str, Callable[[BodyPartReader], Awaitable[object]]] = {
+    "read": lambda part: part.read(),
+    "read decoded": lambda part: part.read(decode=True),
+    "read_chunk": lambda part: part.read_chunk(2),
+    "readline": lambda part: part.readline(),
+    "iteration": lambda part: anext(part, b""),
+    "text": lambda part: part.text(),
+    "release": lambda part: part.release(),
+}
+
+
+@pytest.mark.parametrize("surplus", [b"XX", b"\r\nXX", b"\r\n--:X", b"\n", b"X\r\n", b"\r"])
+@pytest.mark.parametrize("coding", ["binary", "gzip", "quoted-printable"])
+@pytest.mark.parametrize("method", METHODS)
+async def test_what_follows_the_content_length_is_not_lost_in_silence(method: str, coding: str, surplus: bytes) -> None:
+    body = gzip.compress(b"Hello") if coding == "gzip" else b"Hello"
+    field = "Content-Encoding" if coding == "gzip" else "Content-Transfer-Encoding"
+    headers = {"Content-Length": str(len(body)), field: coding}
+
+    async def check(source: ByteStream) -> None:
+        part = BodyPartReader(b"--:", headers, source)
+        assert await part.read(decode=True) == b"Hello"
+        assert part.at_eof()
+        if not hasattr(source, "unread_data"):
+            for _ in range(2):
+                with pytest.raises(ParseError, match="Content-Length"):
+                    await METHODS[method](part)
+
+    await everywhere(body + surplus + b"--:--", check, splits=12)
+
+
+async def test_release_alone_sees_what_follows_the_content_length() -> None:
+    async def check(source: ByteStream) -> None:
+        if hasattr(source, "unread_data"):
+            return  # nothing is lost there
+        part = BodyPartReader(b"--:", {"Content-Length": "5"}, source)
+        with pytest.raises(ParseError, match="Content-Length"):
+            await part.release()
+
+    await everywhere(b"HelloXX--:--", check)
+    source = Unreadable(b"HelloXX--:--")
+    part = BodyPartReader(b"--:", {"Content-Length": "5"}, source)
+    assert await part.read() == b"Hello"
+    assert source.unread == b"XX--:--"
+    with pytest.raises(ParseError, match="Content-Length"):
+        await part.release()
+    assert source.unread == b"XX--:--"
+
+
+@pytest.mark.parametrize("rest", [b"", b"\r\n", b"\r\n--:", b"\r\n--:--", b"\r\n--:\r\nbad headers\r\n\r\n"])
+async def test_what_may_follow_the_content_length(rest: bytes) -> None:
+    async def check(source: ByteStream) -> None:
+        part = BodyPartReader(b"--:", {"Content-Length": "5"}, source)
+        assert [chunk async for chunk in part][-1:] != []
+        assert await part.read() == b""
+        await part.release()
+        assert part.at_eof()
+
+    await everywhere(b"Hello" + rest, check)
+
+
+async def test_a_live_body_of_known_length_is_read_without_waiting() -> None:
+    for coding in ({}, {"Content-Transfer-Encoding": "quoted-printable"}):
+        source = ScriptedSource(b"Hello", PAUSE, b"\r\n--:--")
+        part = BodyPartReader(b"--:", {"Content-Length": "5", **coding}, source)
+        found = b""
+        async for chunk in part.iter_chunks(2):
+            found += chunk
+            if len(found) == 5:
+                break
+        assert found == b"Hello"
+        assert part.at_eof()
+        assert source.reads == 1
+        source.resume()
+        await part.release()
+
+
+async def test_a_content_length_may_be_an_int() -> None:
+    headers: Any = {"Content-Length": 5}
+
+    async def check(source: ByteStream) -> None:
+        part = BodyPartReader(b"--:", headers, source)
+        assert (await part.read(), part.name) == (b"Hello", None)
+
+    await everywhere(b"Hello\r\n--:--", check)
+    headers = {"Content-Length": -5}
+    with pytest.raises(ParseError, match="Content-Length"):
+        BodyPartReader(b"--:", headers, b"")
 
 
 async def test_content_length_is_ignored_in_form_data_and_checked_elsewhere() -> None:

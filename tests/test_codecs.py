@@ -6,6 +6,7 @@ import base64
 import binascii
 import gzip
 import importlib
+import itertools
 import quopri
 import random
 import sys
@@ -698,6 +699,8 @@ def test_quoted_printable(data: bytes, body: bytes) -> None:
         (b"ok=4 1", b"ok"),
         (b"ok=4=41", b"ok"),
         (b"ok \r\n =x", b"ok\r\n "),
+        (b"ok=\r \nb", b"ok"),
+        (b"ok= \r\t\r\nb", b"ok"),
     ],
 )
 def test_quoted_printable_malformed(data: bytes, out: bytes) -> None:
@@ -854,6 +857,15 @@ def test_round_trip(name: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("limit", [None, 4])
 def test_any_text_has_one_outcome(name: str, limit: int | None, pieces: list[bytes]) -> None:
     every_way(lambda: decoding(name, Limits(max_decoded_size=limit)), b"".join(pieces), splits=5)
+
+
+@pytest.mark.parametrize(("name", "alphabet"), [("quoted-printable", b"=\r\n 4"), ("base64", b"=\r A+")])
+def test_short_text_read_byte_by_byte_is_as_in_one_piece(name: str, alphabet: bytes) -> None:
+    for length in range(1, 6):
+        for characters in itertools.product(alphabet, repeat=length):
+            data = bytes(characters)
+            one_by_one = outcome(decoding(name), [data[i : i + 1] for i in range(length)])
+            assert (data, one_by_one) == (data, outcome(decoding(name), [data]))
 
 
 @settings(max_examples=25, deadline=None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 from collections.abc import Callable
 from functools import partial
@@ -128,10 +130,19 @@ def test_equality_and_repr() -> None:
 
 def test_marks_and_defects() -> None:
     assert (PART_END, END) == (Mark.PART_END, Mark.END)
-    kind, offset, part_index = defect = Defect("kind", 5, None)
-    assert (kind, offset, part_index, defect.size) == ("kind", 5, None, 0)
+    kind, offset, part_index, size = defect = Defect("kind", 5, None)
+    assert (kind, offset, part_index, size) == ("kind", 5, None, 0)
     assert repr(defect) == "Defect('kind', 5, None)"
     assert repr(Defect("kind", 5, 1, 7)) == "Defect('kind', 5, 1, size=7)"
+
+
+def test_the_size_of_a_defect_is_part_of_it() -> None:
+    defect = Defect("kind", 5, 1, 7)
+    assert defect._replace(offset=6) == Defect("kind", 6, 1, 7)
+    assert repr(defect._replace(offset=6)) == "Defect('kind', 6, 1, size=7)"
+    assert defect != Defect("kind", 5, 1, 8)
+    assert len({defect, Defect("kind", 5, 1, 8), Defect("kind", 5, 1, 7)}) == 2
+    assert pickle.loads(pickle.dumps(defect)) == copy.copy(defect) == defect
 
 
 # Rows of the table of ambiguous constructs

@@ -292,7 +292,7 @@ def test_defects_say_where() -> None:
     parser = PushMultipartParser("b", subtype="form-data")
     message = b"--b\r\n" + FIELD + b"\r\n\r\n1\r\n--b\r\n\r\n2\r\n--b--"
     list(parser.feed(message))
-    assert parser.defects == [("no-form-data-name", message.index(b"\r\n2"), 1)]
+    assert parser.defects == [("no-form-data-name", message.index(b"\r\n2"), 1, 0)]
 
 
 def test_defects_are_bounded() -> None:

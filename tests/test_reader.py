@@ -429,7 +429,7 @@ async def test_defects() -> None:
     reader = MultipartReader(MIXED, message)
     assert list(reader.defects) == []
     await reader.next()
-    assert [(kind, index) for kind, _offset, index in reader.defects] == [("bad-content-type", 0)]
+    assert [(kind, index) for kind, _offset, index, _size in reader.defects] == [("bad-content-type", 0)]
 
 
 # Closing

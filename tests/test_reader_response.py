@@ -9,9 +9,18 @@ from typing import Any
 import httpx
 import pytest
 
-from aiomultipart import BodyPartReader, IncompleteBody, MultipartReader, MultipartResponseWrapper, ParseError
+from aiomultipart import (
+    BodyPartReader,
+    IncompleteBody,
+    LimitExceeded,
+    Limits,
+    MultipartReader,
+    MultipartResponseWrapper,
+    ParseError,
+    StateError,
+)
 from aiomultipart.testing import PAUSE, ScriptedSource, Step
-from tests.reading import MIXED, build, next_part
+from tests.reading import MIXED, all_parts, build, next_part
 
 MESSAGE = build((b"", b"one"), (b"", b"two"))
 
@@ -120,6 +129,52 @@ async def test_an_early_release_and_an_error() -> None:
     with pytest.raises(IncompleteBody):
         await wrapper.next()
     assert not wrapper.at_eof()
+
+
+PAST_THE_LIMIT = build((b"Content-Type: multipart/mixed; boundary=c", build((b"", b"1"), (b"", b"2"), boundary=b"c")))
+
+
+async def test_a_limit_passed_in_a_nested_message_keeps_no_connection() -> None:
+    response = Aiohttp(PAST_THE_LIMIT)
+    wrapper = MultipartReader.from_response(response, limits=Limits(max_parts=2))
+    with pytest.raises(LimitExceeded):
+        await all_parts(wrapper.stream)
+    await wrapper.release()
+    assert response.released == 1
+    with pytest.raises(LimitExceeded):
+        await wrapper.next()
+
+
+async def test_release_gives_the_connection_back_whatever_closing_raises() -> None:
+    class Failing(Httpx):
+        async def aiter_bytes(self) -> AsyncIterator[bytes]:
+            try:
+                yield MESSAGE
+                yield b""
+            finally:
+                raise ConnectionResetError
+
+    response = Failing()
+    wrapper = MultipartReader.from_response(response)
+    await wrapper.next()
+    with pytest.raises(ConnectionResetError):
+        await wrapper.release()
+    assert response.closed == 1
+
+
+async def test_release_while_another_task_reads_gives_nothing_back() -> None:
+    response = Aiohttp()
+    response.content = ScriptedSource(PAUSE, MESSAGE)
+    wrapper = MultipartReader.from_response(response)
+    task = asyncio.create_task(wrapper.next())
+    await response.content.paused()
+    with pytest.raises(StateError, match="another task"):
+        await wrapper.release()
+    assert response.released == 0
+    response.content.resume()
+    assert await task is not None
+    assert [part async for part in wrapper]
+    assert response.released == 1
 
 
 async def test_subclasses_and_responses_that_are_not_multipart() -> None:

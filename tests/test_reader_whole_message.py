@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 import aiomultipart
 from aiomultipart import BodyPartReader, LimitExceeded, Limits, MultipartReader, ParseError, StateError
 from aiomultipart.testing import ScriptedSource, cuttings
-from tests.reading import MIXED, build, next_part
+from tests.reading import MIXED, build, next_nested, next_part
 
 INNER = build((b"", b"1"), (b"", b"2"), (b"", b"3"), boundary=b"c")
 NESTED = build((b"Content-Type: multipart/mixed; boundary=c", INNER), (b"", b"B"), (b"", b"C"))
@@ -46,6 +47,42 @@ async def test_limits_count_parts_in_the_order_in_which_they_are_read(
             await reader.next()
         assert second.value is not first.value
         assert str(second.value) == str(first.value)
+
+
+@pytest.mark.parametrize("close", [MultipartReader.aclose, lambda reader: reader.__aexit__(None, None, None)])
+async def test_after_a_limit_is_passed_the_generator_that_is_read_from_is_closed(
+    close: Callable[[MultipartReader], Awaitable[object]],
+) -> None:
+    closed = []
+
+    async def source() -> AsyncIterator[bytes]:
+        try:
+            for i in range(0, len(NESTED), 20):
+                yield NESTED[i : i + 20]
+        finally:
+            closed.append(True)
+
+    reader = MultipartReader(MIXED, source(), limits=Limits(max_parts=2))
+    with pytest.raises(LimitExceeded):
+        await walk(reader, [])
+    assert not closed
+    await close(reader)
+    assert closed
+    with pytest.raises(LimitExceeded) as error:
+        async with MultipartReader(MIXED, source(), limits=Limits(max_parts=2)) as reader:
+            await walk(reader, [])
+    assert error.value.limit == "max_parts"
+    assert closed == [True, True]
+
+
+async def test_a_nested_reader_can_be_closed_after_a_limit_is_passed() -> None:
+    reader = MultipartReader(MIXED, NESTED, limits=Limits(max_parts=2))
+    nested = await next_nested(reader)
+    with pytest.raises(LimitExceeded):
+        await walk(nested, [])
+    await nested.aclose()
+    with pytest.raises(LimitExceeded):
+        await reader.next()
 
 
 async def test_there_is_an_end_to_nesting_without_a_limit() -> None:

@@ -128,7 +128,7 @@ def encoded_size(size: int) -> int:
 
 _MAX_BLANKS: Final = 64 * 1024  # one run of white space, which may have to be held
 _BLANKS: Final = b" \t"
-_QP_MALFORMED = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n)")
+_QP_MALFORMED = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*+\r?\n)")
 _QP_ESCAPE_STARTED = re.compile(rb"=[0-9A-Fa-f]")
 _QP_UNSAFE = re.compile(rb"[^ -<>-~\t\r\n]+")  # CR and LF wait until the pairs are out of the way
 # The pieces of a line: what is left if it fits, or 75 characters, so that there is always a place for the "=", or less
@@ -161,14 +161,15 @@ class QuotedPrintableDecoder(Stage):
 
     def _decode(self, text: bytes) -> bytes:
         """Text whose escapes are complete and whose last line is not, as far as it is well-formed."""
+        # Looked for in the text as it came: to drop white space can make a line end of what was none.
+        if malformed := _QP_MALFORMED.search(text):
+            self._fail(self._damaged("'=' before neither two hexadecimal digits nor a line end"))
+            text = text[: malformed.start()]
         # Rule 3: white space at the end of a line, and so after the "=" of a soft line break, is not part of it.
         for line_end in (b"\r\n", b"\n"):
             if b" " + line_end in text or b"\t" + line_end in text:
                 *lines, last = text.split(line_end)
                 text = line_end.join([*(line.rstrip(_BLANKS) for line in lines), last])
-        if malformed := _QP_MALFORMED.search(text):
-            self._fail(self._damaged("'=' before neither two hexadecimal digits nor a line end"))
-            text = text[: malformed.start()]
         # Of text like this it undoes escapes and soft line breaks, and nothing else.
         return binascii.a2b_qp(text)
 
