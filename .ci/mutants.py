@@ -18,7 +18,7 @@ LEAST = 90  # percent
 MEMORY = 4 << 30  # a mutant may loop and collect for ever
 KILLED = {"killed", "timeout", "segfault"}
 # Functions that are called while their module is imported, which is before mutmut's workers choose a mutant.
-AT_IMPORT = ("aiomultipart.delimiters.x__line_table__mutmut_",)
+AT_IMPORT = ("aiomultipart.parser.framing.x__line_table__mutmut_",)
 MUTMUT = str(Path(sys.executable).with_name("mutmut"))
 
 

@@ -1,8 +1,6 @@
 """Streaming multipart for asyncio; see :class:`MultipartReader` and :class:`PushMultipartParser`."""
 
 from . import hdrs
-from .bodypart import BodyPartReader
-from .events import END, PART_END, Defect, Event, PartBegin
 from .exceptions import (
     CodecError,
     IncompleteBody,
@@ -14,18 +12,38 @@ from .exceptions import (
     UnknownEncoding,
     UnsupportedEncoding,
 )
-from .form import Form, FormField, FormFile, UploadedFile, parse_form, read_form
-from .formdata import FormData
-from .forward import BodyPartReaderPayload
-from .headers import (
+from .forms.asynchronous import Form, FormField, FormFile, UploadedFile, parse_form, read_form
+from .grammar.disposition import (
     BadContentDispositionHeader,
     BadContentDispositionParam,
     content_disposition_filename,
     parse_content_disposition,
 )
-from .limits import Limits, Policy
-from .parser import PushMultipartParser
-from .payload import (
+from .limits import Limits
+from .parser import END, PART_END, Defect, Event, PartBegin, PushMultipartParser
+from .policy import Policy
+from .reading.part import BodyPartReader
+from .reading.reader import MultipartReader, MultipartResponseWrapper
+from .sources import StreamReader
+from .targets import (
+    CallbackTarget,
+    DirectoryTarget,
+    FileTarget,
+    HashTarget,
+    MemoryTarget,
+    NullTarget,
+    ReceivedPart,
+    SavedFile,
+    SpooledFile,
+    SpooledTarget,
+    Target,
+    TargetFactory,
+    TeeTarget,
+    ValidatedTarget,
+    safe_filename,
+)
+from .writing.formdata import FormData
+from .writing.payloads.registry import (
     DEFAULT_CHUNK_SIZE,
     PAYLOAD_REGISTRY,
     READ_SIZE,
@@ -47,27 +65,9 @@ from .payload import (
     payload_type,
     register_payload,
 )
-from .payload import LookupError as LookupError  # noqa: A004  (the name is aiohttp's; who wants all gets the builtin)
-from .reader import MultipartReader, MultipartResponseWrapper
-from .streams import StreamReader
-from .targets import (
-    CallbackTarget,
-    DirectoryTarget,
-    FileTarget,
-    HashTarget,
-    MemoryTarget,
-    NullTarget,
-    ReceivedPart,
-    SavedFile,
-    SpooledFile,
-    SpooledTarget,
-    Target,
-    TargetFactory,
-    TeeTarget,
-    ValidatedTarget,
-    safe_filename,
-)
-from .writer import MultipartWriter
+from .writing.payloads.registry import LookupError as LookupError  # noqa: A004  (the name is aiohttp's; who wants all gets the builtin)
+from .writing.relay import BodyPartReaderPayload
+from .writing.writer import MultipartWriter
 
 __all__ = (
     "DEFAULT_CHUNK_SIZE",

@@ -13,9 +13,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from aiomultipart.events import END, PART_END, PartBegin
 from aiomultipart.limits import Limits
-from aiomultipart.parser import PushMultipartParser
+from aiomultipart.parser import END, PART_END, PartBegin, PushMultipartParser
 
 from .harness import Scenario, available
 

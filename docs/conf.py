@@ -1,6 +1,12 @@
 """Configuration of Sphinx."""
 
 import importlib.metadata
+import sys
+from pathlib import Path
+
+# What draws the house lies here, and the table of its rooms among the tests, which hold it.
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
 
 project = "aiomultipart"
 author = "The aiomultipart authors"
@@ -8,7 +14,7 @@ copyright = author
 release = importlib.metadata.version("aiomultipart")
 version = ".".join(release.split(".")[:2])
 
-extensions = ["sphinx.ext.autodoc"]
+extensions = ["house", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
 nitpicky = False
 

@@ -14,7 +14,7 @@ from aiomultipart import (
     PushMultipartParser,
     StateError,
 )
-from aiomultipart.headers import lookup_charset
+from aiomultipart.grammar.charsets import lookup_charset
 from aiomultipart.testing import ScriptedSource
 
 from .choices import CUTS, LIMITS, Choices, agree, cut, described, hold, run

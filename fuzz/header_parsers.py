@@ -21,21 +21,18 @@ from aiomultipart import (
     hdrs,
     parse_content_disposition,
 )
-from aiomultipart.events import read_common_form_block
-from aiomultipart.headers import (
+from aiomultipart.grammar.boundary import check_boundary, parse_boundary
+from aiomultipart.grammar.charsets import lookup_charset
+from aiomultipart.grammar.disposition import format_disposition, parse_disposition
+from aiomultipart.grammar.fields import (
     as_multidict,
-    check_boundary,
     check_field,
     decode_field_block,
-    format_disposition,
-    lookup_charset,
-    media_type_charset,
-    parse_boundary,
     parse_content_length,
-    parse_disposition,
     parse_field_block,
-    parse_media_type,
 )
+from aiomultipart.grammar.media_type import media_type_charset, parse_media_type
+from aiomultipart.parser.events import read_common_form_block
 
 from .choices import LIMITS, Choices, agree, hold
 from .push_parser import known

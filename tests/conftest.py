@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import blockbuster
 import pytest
 
-from tests.saving import Executor, FilesTouched
+from tests.support.saving import Executor, FilesTouched
 
 
 @pytest.fixture

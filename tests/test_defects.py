@@ -8,10 +8,10 @@ from collections import deque
 import pytest
 
 from aiomultipart import BodyPartReader, LimitExceeded, Limits, MultipartReader, Policy, read_form
-from aiomultipart.formparser import FormParser
-from aiomultipart.streams import ByteStream
+from aiomultipart.forms.parser import FormParser
+from aiomultipart.sources import ByteStream
 from aiomultipart.testing import cuttings
-from tests.reading import FORM, MIXED, build, everywhere
+from tests.support.reading import FORM, MIXED, build, everywhere
 
 BAD_TYPE = b"Content-Type: image"
 

@@ -12,10 +12,12 @@ from typing import NamedTuple
 import pytest
 
 from aiomultipart.exceptions import LimitExceeded
-from aiomultipart.headers import parse_content_disposition, parse_media_type
-from aiomultipart.limits import Limits, Policy, Rules, Verdict
-from aiomultipart.reader import MultipartReader
-from aiomultipart.writer import MultipartWriter
+from aiomultipart.grammar.disposition import parse_content_disposition
+from aiomultipart.grammar.media_type import parse_media_type
+from aiomultipart.limits import Limits
+from aiomultipart.policy import Policy, Rules, Verdict
+from aiomultipart.reading.reader import MultipartReader
+from aiomultipart.writing.writer import MultipartWriter
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -28,14 +28,15 @@ from typing import Any
 import brotli
 import pytest
 
-import aiomultipart.parser
+import aiomultipart.parser.push
 from aiomultipart import BodyPartReader, MultipartReader
 from aiomultipart.codecs import Codec, base, decoder
-from aiomultipart.events import PART_END, PartBegin, read_common_form_block
 from aiomultipart.exceptions import CodecError, LimitExceeded, MultipartError
-from aiomultipart.levels import PartSource
-from aiomultipart.limits import Limits, Policy
-from aiomultipart.parser import PushMultipartParser
+from aiomultipart.limits import Limits
+from aiomultipart.parser import PART_END, PartBegin, PushMultipartParser
+from aiomultipart.parser.events import read_common_form_block
+from aiomultipart.policy import Policy
+from aiomultipart.reading.levels import PartSource
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -239,7 +240,7 @@ class CountingBlock(bytearray):
 
 @pytest.fixture(autouse=True)
 def _count(monkeypatch: pytest.MonkeyPatch) -> None:
-    candidates, may_begin = aiomultipart.parser._CANDIDATE, aiomultipart.parser.may_begin
+    candidates, may_begin = aiomultipart.parser.push._CANDIDATE, aiomultipart.parser.push.may_begin
 
     def counting_candidates(data: bytes, start: int) -> Iterator[re.Match[bytes]]:
         for match in candidates(data, start):
@@ -252,9 +253,9 @@ def _count(monkeypatch: pytest.MonkeyPatch) -> None:
         COUNTER.compared += min(len(delimiter), len(data) - start)
         return may_begin(delimiter, dash_boundary, data, start)
 
-    monkeypatch.setattr(aiomultipart.parser, "_CANDIDATE", counting_candidates)
-    monkeypatch.setattr(aiomultipart.parser, "may_begin", counting_may_begin)
-    monkeypatch.setattr(aiomultipart.parser, "bytearray", CountingBlock, raising=False)
+    monkeypatch.setattr(aiomultipart.parser.push, "_CANDIDATE", counting_candidates)
+    monkeypatch.setattr(aiomultipart.parser.push, "may_begin", counting_may_begin)
+    monkeypatch.setattr(aiomultipart.parser.push, "bytearray", CountingBlock, raising=False)
     COUNTER.reset()
 
 
@@ -565,7 +566,13 @@ async def test_defects_are_bounded(block: bytes) -> None:
 # Time: the header grammar
 
 # Modules that read what arrives with regexes.
-READING = ("headers", "events", "delimiters", "parser", "codecs.transfer", "codecs.content", "bodypart", "formparser")
+READING = (
+    *(f"grammar.{module}" for module in ("fields", "media_type", "boundary", "charsets", "disposition")),
+    *(f"parser.{module}" for module in ("events", "framing", "push")),
+    *(f"codecs.{module}" for module in ("transfer", "content")),
+    "reading.part",
+    "forms.parser",
+)
 GREEDY_ONE_BY_ONE = 16
 """A bounded repeat that may backtrack no further than this is as good as none."""
 
@@ -612,7 +619,7 @@ ENDLESS = int(_constants.MAXREPEAT)
 def test_no_regex_of_the_library_can_backtrack() -> None:
     """Every repeat without a bound is possessive, so that what it took is never tried again."""
     found = list(regexes())
-    assert {module for module, *_ in found} >= {"headers", "events", "delimiters", "codecs.transfer"}
+    assert {module for module, *_ in found} >= {"grammar.fields", "parser.events", "parser.framing", "codecs.transfer"}
     assert len(found) > 20
     backtracking = set()
     for module, name, _, pattern in found:

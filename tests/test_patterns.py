@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 import aiomultipart
-from aiomultipart.events import read_common_form_block
 from aiomultipart.exceptions import ParseError
-from aiomultipart.headers import parse_disposition, parse_media_type
-from aiomultipart.limits import Limits, Policy
+from aiomultipart.grammar.disposition import parse_disposition
+from aiomultipart.grammar.media_type import parse_media_type
+from aiomultipart.limits import Limits
+from aiomultipart.parser.events import read_common_form_block
+from aiomultipart.policy import Policy
 
 _compiler: Any
 _constants: Any
@@ -74,7 +76,10 @@ def without_possession(pattern: re.Pattern[Any]) -> re.Pattern[Any]:
 
 
 def test_the_patterns_are_found() -> None:
-    assert {"aiomultipart.headers._PARAMETER", "aiomultipart.events._COMMON_FORM_BLOCK"} <= PATTERNS.keys()
+    assert {
+        "aiomultipart.grammar.fields._PARAMETER",
+        "aiomultipart.parser.events._COMMON_FORM_BLOCK",
+    } <= PATTERNS.keys()
     assert len(PATTERNS) > 20
 
 

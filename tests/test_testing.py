@@ -8,7 +8,7 @@ import pytest
 
 from aiomultipart import MultipartReader
 from aiomultipart.testing import PAUSE, ScriptedSource, cuttings
-from tests.reading import MIXED, all_parts, build
+from tests.support.reading import MIXED, all_parts, build
 
 
 async def test_steps() -> None:

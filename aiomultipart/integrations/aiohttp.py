@@ -13,9 +13,9 @@ from aiohttp import payload as aiohttp_payload
 from aiohttp.abc import AbstractStreamWriter
 
 from aiomultipart.exceptions import IncompleteBody
-from aiomultipart.form import Form, FormOptions
-from aiomultipart.form import read_form as read_any_form
-from aiomultipart.payload import Payload
+from aiomultipart.forms.asynchronous import Form, FormOptions
+from aiomultipart.forms.asynchronous import read_form as read_any_form
+from aiomultipart.writing.payloads.registry import Payload
 
 __all__ = ("AiohttpPayload", "read_form")
 

@@ -6,9 +6,9 @@ from typing import Unpack
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from aiomultipart.form import Form, FormOptions
-from aiomultipart.form import read_form as read_any_form
-from aiomultipart.streams import AsgiBody, AsgiReceive, AsgiScope
+from aiomultipart.forms.asynchronous import Form, FormOptions
+from aiomultipart.forms.asynchronous import read_form as read_any_form
+from aiomultipart.sources import AsgiBody, AsgiReceive, AsgiScope
 
 __all__ = ("read_form",)
 

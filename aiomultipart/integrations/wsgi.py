@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aiomultipart.form import Form, collect_form
-from aiomultipart.limits import Limits, Policy
+from aiomultipart.forms.asynchronous import Form, collect_form
+from aiomultipart.limits import Limits
+from aiomultipart.policy import Policy
 
 __all__ = ("parse_form",)
 

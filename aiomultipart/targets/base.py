@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias, TypeVar
 from multidict import MultiMapping
 
 from aiomultipart.exceptions import StateError
-from aiomultipart.threads import to_its_end
+from aiomultipart.work import to_its_end
 
 __all__ = (
     "OnePart",

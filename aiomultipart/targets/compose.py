@@ -7,7 +7,7 @@ from inspect import isawaitable
 from typing import Any, Generic, TypeVar, overload
 
 from aiomultipart.exceptions import LimitExceeded, RejectedPart, StateError
-from aiomultipart.threads import to_its_end
+from aiomultipart.work import to_its_end
 
 from .base import OnePart, ReceivedPart, Target
 from .disk import new_hash

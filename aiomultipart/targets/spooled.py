@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import IO, Final, Self
 
 from aiomultipart.exceptions import LimitExceeded, StateError
-from aiomultipart.threads import to_its_end
+from aiomultipart.work import to_its_end
 
 from .base import OnePart, ReceivedPart, SavedFile
 from .disk import Draft, open_unnamed, split_path, write_all

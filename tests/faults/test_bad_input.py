@@ -19,9 +19,9 @@ from aiomultipart import (
     Policy,
     StateError,
 )
-from tests.faults.messages import ALL_WAYS, BODY, DECODED, GZIP, NESTED, TEXT, WAYS, coded
-from tests.faults.origins import DYING, SURVIVING, pieces
-from tests.reading import FORM, MIXED, build, next_nested, next_part
+from tests.support.messages import ALL_WAYS, BODY, DECODED, GZIP, NESTED, TEXT, WAYS, coded
+from tests.support.origins import DYING, SURVIVING, pieces
+from tests.support.reading import FORM, MIXED, build, next_nested, next_part
 
 EVERYWHERE = SURVIVING | DYING
 FIELD = b'Content-Disposition: form-data; name="a"'

@@ -29,10 +29,10 @@ from aiomultipart import (
     UploadedFile,
     read_form,
 )
-from tests.faults.awaits import Run, at_every_await
 from tests.faults.conftest import Threads
-from tests.reading import FORM, build
-from tests.saving import MIB, Part, files, open_files, pattern, pieces
+from tests.support.awaits import Run, at_every_await
+from tests.support.reading import FORM, build
+from tests.support.saving import MIB, Part, files, open_files, pattern, pieces
 
 BODY = pattern(MIB + 12345)
 

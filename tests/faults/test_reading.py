@@ -10,10 +10,10 @@ import pytest
 
 from aiomultipart import BodyPartReader, IncompleteBody, MultipartReader, Policy, StateError
 from aiomultipart.testing import PAUSE, ScriptedSource
-from tests.faults import messages
-from tests.faults.awaits import Cancel, Run, at_every_await
 from tests.faults.conftest import Threads
-from tests.faults.messages import (
+from tests.support import messages
+from tests.support.awaits import Cancel, Run, at_every_await
+from tests.support.messages import (
     ALL_WAYS,
     BIG,
     BODIES,
@@ -30,8 +30,8 @@ from tests.faults.messages import (
     Way,
     coded,
 )
-from tests.faults.origins import DYING, SURVIVING, Wrapper, pieces
-from tests.reading import FORM, MIXED, build, next_nested, next_part
+from tests.support.origins import DYING, SURVIVING, Wrapper, pieces
+from tests.support.reading import FORM, MIXED, build, next_nested, next_part
 
 
 async def gather(run: Run, reader: MultipartReader, way: Way) -> list[Any]:

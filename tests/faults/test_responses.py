@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from aiomultipart import BodyPartReader, MultipartReader, StateError
-from tests.faults.awaits import Cancel, Run, at_every_await
-from tests.faults.messages import BODY, GZIP, TEXT, WAYS, Way, coded
-from tests.faults.origins import pieces
-from tests.reading import build
+from tests.support.awaits import Cancel, Run, at_every_await
+from tests.support.messages import BODY, GZIP, TEXT, WAYS, Way, coded
+from tests.support.origins import pieces
+from tests.support.reading import build
 
 MESSAGE = build((b"A: 1", BODY), (GZIP, coded("gzip", TEXT)[1]), (b"Content-Length: 4", b"last"), end=b"\r\nend")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/mixed; boundary=b\r\nTransfer-Encoding: chunked\r\n\r\n"

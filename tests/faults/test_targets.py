@@ -18,12 +18,12 @@ from aiomultipart import (
     SpooledTarget,
     TeeTarget,
 )
-from aiomultipart.sending import closing
 from aiomultipart.targets import Budget, copy
-from tests.faults.awaits import Run, at_every_await
+from aiomultipart.writing.sinks import closing
 from tests.faults.conftest import Threads
-from tests.reading import FORM, build, next_part
-from tests.saving import MIB, Part, files, pattern, pieces
+from tests.support.awaits import Run, at_every_await
+from tests.support.reading import FORM, build, next_part
+from tests.support.saving import MIB, Part, files, pattern, pieces
 
 BODY = pattern(2 * MIB + 12345)
 PIECE = MIB // 2

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from aiomultipart import BodyPartReader, MultipartReader, StateError
-from aiomultipart.sending import closing
-from tests.faults.awaits import at_once, watched_at_every_await
-from tests.faults.messages import ALL_WAYS, BIG, BODY, NESTED, WAYS, coded
-from tests.faults.origins import DYING, SURVIVING, pieces
-from tests.reading import MIXED, build, next_nested, next_part
+from aiomultipart.writing.sinks import closing
+from tests.support.awaits import at_once, watched_at_every_await
+from tests.support.messages import ALL_WAYS, BIG, BODY, NESTED, WAYS, coded
+from tests.support.origins import DYING, SURVIVING, pieces
+from tests.support.reading import MIXED, build, next_nested, next_part
 
 Call = Callable[[], Awaitable[object]]
 EVERYWHERE = SURVIVING | DYING

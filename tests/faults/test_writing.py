@@ -17,13 +17,13 @@ import anyio
 import pytest
 
 from aiomultipart import READ_SIZE, IOBasePayload, MultipartReader, MultipartWriter, Payload, StateError, hdrs
-from aiomultipart.sending import closing
-from tests.faults.awaits import Cancel, Run, at_every_await
+from aiomultipart.writing.sinks import closing
 from tests.faults.conftest import Threads
-from tests.faults.messages import BIG, BODY, coded
-from tests.faults.origins import SURVIVING, Script, pieces
-from tests.reading import MIXED, build, next_part
-from tests.writing import Async, Draining, Plain
+from tests.support.awaits import Cancel, Run, at_every_await
+from tests.support.messages import BIG, BODY, coded
+from tests.support.origins import SURVIVING, Script, pieces
+from tests.support.reading import MIXED, build, next_part
+from tests.support.writing import Async, Draining, Plain
 
 LARGE = bytes(range(256)) * (READ_SIZE // 256) + b"the second chunk"
 

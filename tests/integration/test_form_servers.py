@@ -54,7 +54,7 @@ from aiomultipart import (
 from aiomultipart.integrations import aiohttp as our_aiohttp
 from aiomultipart.integrations import asgi, wsgi
 from aiomultipart.integrations.objectstore import ObjectStoreTarget
-from tests.saving import MIB, files, open_files, pattern
+from tests.support.saving import MIB, files, open_files, pattern
 
 TIMEOUT = 60
 PHOTO = pattern(2 * MIB + 17)

@@ -19,7 +19,7 @@ from PIL import Image
 from aiomultipart import MultipartReader
 from examples import mjpeg_server
 from examples.mjpeg_server import CAMERA, draw, make_app
-from tests.browsing import DevTools, running, until
+from tests.support.browsing import DevTools, running, until
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "mjpeg_server.py"

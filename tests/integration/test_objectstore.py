@@ -19,9 +19,9 @@ from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
 from aiomultipart import FileTarget, HashTarget, MultipartReader, StateError, TeeTarget
 from aiomultipart.integrations.objectstore import ObjectStoreTarget, StoredObject
 from aiomultipart.targets import copy
-from tests.faults.awaits import Run, at_every_await
-from tests.reading import FORM, build, next_part
-from tests.saving import MIB, Part, files, pattern, pieces
+from tests.support.awaits import Run, at_every_await
+from tests.support.reading import FORM, build, next_part
+from tests.support.saving import MIB, Part, files, pattern, pieces
 
 LARGE = pattern(17 * MIB + 5)
 

@@ -14,8 +14,8 @@ from aiohttp import web
 
 from aiomultipart import DirectoryTarget, HashTarget, MultipartReader, SavedFile, TeeTarget
 from tests.integration.conftest import Serve
-from tests.reading import next_part
-from tests.saving import MIB, files, pattern
+from tests.support.reading import next_part
+from tests.support.saving import MIB, files, pattern
 
 BODY = pattern(5 * MIB + 7)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tests.browsing import DevTools, until
-from tests.saving import MIB, pattern
-from tests.uploading import Site, serving
+from tests.support.browsing import DevTools, until
+from tests.support.saving import MIB, pattern
+from tests.support.uploading import Site, serving
 from uploads.settings import Settings
 
 NAMES = ["写真と「日本語」の名前.jpg", 'it\'s "quoted" & <b>bold<b>.txt']

@@ -25,9 +25,9 @@ from obstore.store import S3Store
 
 from aiomultipart import MultipartWriter, ReceivedPart
 from examples.upload_server.app import HERE, make_app
-from tests.browsing import running, until
-from tests.saving import MIB, pattern
-from tests.uploading import Site, serving
+from tests.support.browsing import running, until
+from tests.support.saving import MIB, pattern
+from tests.support.uploading import Site, serving
 from uploads.admission import Admission, client_key
 from uploads.progress import Board
 from uploads.refusals import Refused

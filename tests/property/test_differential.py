@@ -34,10 +34,10 @@ from hypothesis import strategies as st
 from werkzeug.sansio import multipart as werkzeug_multipart
 
 from aiomultipart import FormData, Limits, MultipartReader, MultipartWriter, Policy
-from aiomultipart.events import PartBegin
+from aiomultipart.parser import PartBegin
 from aiomultipart.testing import ScriptedSource
-from tests.feeding import cut, parse
 from tests.integration.test_email import expected, flatten, read
+from tests.support.feeding import cut, parse
 
 relaxed = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 

@@ -10,8 +10,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from aiomultipart import PartBegin, PushMultipartParser
-from aiomultipart.limits import Policy
-from tests.feeding import parse
+from aiomultipart.policy import Policy
+from tests.support.feeding import parse
 
 FRAGMENTS = (
     *(b"--b", b"\r\n--b", b"--b--", b"\r\n--b--", b"\r\n--b\r\n", b"\n--b\n", b"--bb", b"--b--\r\n"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import aiomultipart
 from aiomultipart import Limits, MultipartReader, MultipartWriter, hdrs
-from tests.writing import OnlyWrite, Repeatable, every_way
+from tests.support.writing import OnlyWrite, Repeatable, every_way
 
 LIMITS = Limits(max_depth=30, max_decode_ratio=None)
 

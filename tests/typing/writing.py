@@ -6,7 +6,7 @@ import httpx
 
 from aiomultipart import FormData, MultipartWriter, Payload
 from aiomultipart import LookupError as NotSendable
-from aiomultipart.sending import Writer
+from aiomultipart.writing.sinks import Writer
 
 NOT_SENDABLE: type[Exception] = NotSendable
 

@@ -1,0 +1,59 @@
+"""The boundary parameter of a multipart media type."""
+
+from __future__ import annotations
+
+import re
+
+from aiomultipart.exceptions import LimitExceeded, ParseError
+from aiomultipart.limits import Limits
+from aiomultipart.policy import REJECT, Policy
+
+from .media_type import MediaType
+
+__all__ = ("check_boundary", "parse_boundary")
+
+# RFC 2046 section 5.1.1:  bchars; a space may not come last
+BCHARS_NO_SPACE = r"0-9A-Za-z'()+_,\-./:=?"
+_BCHARS = re.compile(rf"[{BCHARS_NO_SPACE} ]*+", re.ASCII).fullmatch
+USUAL_BOUNDARY_LENGTH = 70
+# What check_boundary() accepts under every policy, where boundaries may be that long
+is_usual_boundary = re.compile(rf"[{BCHARS_NO_SPACE}]{{1,{USUAL_BOUNDARY_LENGTH}}}+", re.ASCII).fullmatch
+
+
+def parse_boundary(media_type: MediaType, *, policy: Policy, limits: Limits, field: str = "Content-Type") -> str:
+    """The boundary parameter of a multipart media type, checked (RFC 2046 section 5.1.1).
+
+    :raises ParseError: it is missing, or is no boundary under ``policy``.
+    :raises LimitExceeded: ``max_boundary_length``.
+    """
+    parameters = media_type.parameters
+    for name in parameters:
+        if name.startswith("boundary*"):
+            raise ParseError(f"{field}: extended parameter {name!r} in place of a boundary")
+    if "boundary" not in parameters:
+        raise ParseError(f"{field}: {media_type.type}/{media_type.subtype} without a boundary parameter")
+    boundary = parameters["boundary"]
+    check_boundary(boundary, policy=policy, limits=limits, field=field)
+    return boundary
+
+
+def check_boundary(boundary: str, *, policy: Policy, limits: Limits, field: str = "boundary") -> None:
+    """Raise unless ``boundary`` can delimit parts under ``policy``.
+
+    :raises ParseError: it is empty, holds a control or non-ASCII character, ends in white space (which would be read as
+        transport padding); under STRICT, holds what RFC 2046 does not allow.
+    :raises LimitExceeded: ``max_boundary_length``.
+    """
+    if not boundary:
+        raise ParseError(f"{field}: empty boundary")
+    most = limits.max_boundary_length
+    if most is not None and len(boundary) > most:
+        raise LimitExceeded(
+            f"{field}: boundary of {len(boundary)} characters, over {most}", limit="max_boundary_length", value=most
+        )
+    if (
+        not (boundary.isascii() and boundary.isprintable())
+        or boundary[-1] == " "
+        or (policy.rules.boundary_outside_bchars is REJECT and not _BCHARS(boundary))
+    ):
+        raise ParseError(f"{field}: boundary {boundary!r} holds a character that no boundary has")
