@@ -552,13 +552,13 @@ async def failing_first(bodies: list[bytes]) -> AsyncIterator[str]:
     numbers = itertools.count()
 
     async def connected(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        head = await source.readuntil(b"\r\n\r\n")
-        if next(numbers) == 0:
-            await source.read(1000)
-            sink.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            sink.transport.abort()
-            return
         try:
+            head = await source.readuntil(b"\r\n\r\n")
+            if next(numbers) == 0:
+                await source.read(1000)
+                sink.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                sink.transport.abort()
+                return
             fields = dict(line.lower().split(b": ", 1) for line in head.strip().split(b"\r\n")[1:])
             if b"content-length" in fields:
                 bodies.append(await source.readexactly(int(fields[b"content-length"])))
@@ -571,7 +571,7 @@ async def failing_first(bodies: list[bytes]) -> AsyncIterator[str]:
             sink.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             await sink.drain()
         except asyncio.IncompleteReadError:
-            pass  # refused by the client
+            pass  # refused by the client, before the first byte or later
         finally:
             sink.close()
 
