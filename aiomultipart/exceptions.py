@@ -41,11 +41,13 @@ class MultipartError(ValueError):
         self,
         message: str,
         *,
+        code: str | None = None,
         offset: int | None = None,
         part_index: int | None = None,
         part_name: str | None = None,
     ) -> None:
         super().__init__(message)
+        self.code = code
         self.message = message
         self.offset = offset
         self.part_index = part_index
@@ -67,6 +69,12 @@ class MultipartError(ValueError):
 
 class ParseError(MultipartError):
     """The bytes, or a header, break the grammar (RFC 2046, 2045, 7578, 9110) as the policy in force reads it."""
+
+
+class UnsupportedMediaType(ParseError):
+    """415"""
+
+    http_status = 415
 
 
 class IncompleteBody(MultipartError):

@@ -32,7 +32,6 @@ from aiomultipart.grammar.fields import (
     parse_field_block,
 )
 from aiomultipart.grammar.media_type import media_type_charset, parse_media_type
-from aiomultipart.parser.events import read_common_form_block
 
 from .choices import LIMITS, Choices, agree, hold
 from .push_parser import known
@@ -151,7 +150,7 @@ def check_subset(
 
 
 def check_blocks(block: bytes, limits: Limits) -> None:
-    """A header block: alone, by the short cut for common ones, and in a message."""
+    """A header block: alone, and in a message."""
     for form_data in (False, True):
         found = [attempt(PartBegin, block, form_data=form_data, policy=policy, limits=limits) for policy in Policy]
         check_subset(found, known, lambda begin: begin.defects)
@@ -165,11 +164,6 @@ def check_blocks(block: bytes, limits: Limits) -> None:
                 agree("fields", parse_field_block(decode_field_block(block), policy=policy), [*begin.headers.items()])
                 agree("disposition", begin.disposition_type is None, hdrs.CONTENT_DISPOSITION not in begin.headers)
             check_message(block, begin, form_data=form_data, policy=policy, limits=limits)
-    common = read_common_form_block(b"\r\n" + block)
-    if common is not None:
-        for policy in Policy:
-            begin = PartBegin(block, form_data=True, policy=policy, limits=Limits())
-            agree("the short cut", (known(begin), begin.defects), (known(common), common.defects))
 
 
 def check_message(

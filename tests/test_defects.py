@@ -20,7 +20,6 @@ def in_order(reader: MultipartReader) -> list[tuple[str, int | None]]:
     return [(defect.kind, defect.part_index) for defect in reader.defects]
 
 
-@pytest.mark.xfail(strict=True, reason="what is found in parts that were read ahead comes first")
 async def test_defects_of_a_reader_come_in_the_order_of_their_places() -> None:
     message = build((b"Content-Encoding: klingon", b"one"), (BAD_TYPE, b"two"), (b"Content-Encoding: x", b"three"))
 
@@ -34,7 +33,6 @@ async def test_defects_of_a_reader_come_in_the_order_of_their_places() -> None:
     await everywhere(message, check)
 
 
-@pytest.mark.xfail(strict=True, reason="what is found in parts that were read ahead comes first")
 async def test_defects_of_a_form_come_in_the_order_of_their_places() -> None:
     field = b'Content-Disposition: form-data; name="%b"\r\n'
     message = build(

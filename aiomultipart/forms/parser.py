@@ -14,7 +14,6 @@ from __future__ import annotations
 import copy
 import enum
 import re
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple, NoReturn, TypeAlias
 from urllib.parse import unquote_to_bytes
@@ -190,10 +189,6 @@ class _Multipart(_Form):
         is_announced: bool,
     ) -> None:
         self._parser = PushMultipartParser(boundary, subtype="form-data", limits=limits, policy=policy)
-        # The offsets of the headers of the latest parts, and the index of the first of them
-        self._starts: deque[int] = deque()
-        self._first = 0
-        self._parser.starts = self._starts
         self._parser.defects = self.defects = defects
         self.room = 0
         self._limits = limits
@@ -209,8 +204,8 @@ class _Multipart(_Form):
         self._parts = self._header_bytes = 0
         self._are_plain = is_file is None and not self._is_deep  # a part with nothing but a name is a field, in UTF-8
         # The part in hand
-        self._index = -1
         self._begin: PartBegin | None = None
+        self._outer: PartBegin | None = None  # of this message, where that is nested in it
         self._kind = _FIELD
         self._codec: Codec | None = None
         self._raw: bytes | bytearray = b""  # of a field
@@ -231,22 +226,18 @@ class _Multipart(_Form):
             return self._parser.close()
         if self._is_announced or self._policy.rules.empty_body is not FORGIVE:
             raise IncompleteBody("the body has no bytes", offset=0)
-        self._parser.forgive("empty-body", part_index=None)
+        self._parser.forgive("empty-body", None)
         return ()
 
     def locate(self, error: MultipartError) -> None:
-        if self._begin is not None:
-            error.offset, error.part_index = self._starts[self._index - self._first], self._index
-            error.part_name = error.part_name or self._begin.name
+        part = self._outer
+        if part is not None:
+            error.offset, error.part_index = part.offset, part.index
+            error.part_name = error.part_name or part.name
 
     def _read(self, parse: Callable[..., Iterable[Event]], *data: bytes) -> Iterator[FormEvent]:
         if self._error is not None:
             raise self._error.fresh()
-        if len(self._starts) > 1:
-            start = self._starts.pop()
-            self._starts.clear()
-            self._starts.append(start)
-            self._first = self._index
         try:
             events = iter(parse(*data))
             event: Event | None
@@ -288,7 +279,7 @@ class _Multipart(_Form):
         if self._charset_may_come and type(event) is PartBegin and event.name == CHARSET_FIELD:
             return event
         self._charset_may_come = False
-        add, room, added = self.add, self.room, 0
+        add, room = self.add, self.room
         while (
             type(event) is PartBegin
             and event.filename is None
@@ -307,23 +298,18 @@ class _Multipart(_Form):
                     pass
                 else:
                     room -= size
-                    added += 1
                     event = next(events, None)
                     continue
-            self._index += added
-            added = 0
             self._part_begin(begin)
             if raw:
                 self._gather(raw)
             break
-        self._index += added
         self.room = room
         return event
 
     def _part_begin(self, begin: PartBegin) -> bool:
         """Whether it is a file for certain."""
-        self._index += 1
-        self._begin = begin
+        self._begin = self._outer = begin
         if begin.defects and "no-form-data-name" in begin.defects and self._policy.rules.nameless_field is REJECT:
             raise ParseError("form-data part without a Content-Disposition of form-data and a name")
         if self._is_deep:
@@ -391,7 +377,7 @@ class _Multipart(_Form):
 
     def _forgive_within(self, parser: PushMultipartParser) -> None:
         for kind in dict.fromkeys(defect.kind for defect in parser.defects):
-            self._parser.forgive(kind, part_index=self._index)
+            self._parser.forgive(kind, self._outer)
 
     def _decoder(self, begin: PartBegin) -> Codec | None:
         if begin.transfer_encoding is None:
@@ -401,7 +387,7 @@ class _Multipart(_Form):
         except UnknownEncoding:
             if self._policy.rules.unknown_encoding is not FORGIVE:
                 raise
-            self._parser.forgive("unknown-coding", part_index=self._index)
+            self._parser.forgive("unknown-coding", self._outer)
             return None
 
     def _file_data(self, data: bytes) -> Iterator[PartBegin | bytes]:
@@ -451,7 +437,7 @@ class _Multipart(_Form):
         label = None if begin.content_type is None else begin.charset
         value, defect = decode_text(raw, label or self._charset, policy=self._policy)
         if defect is not None:
-            self._parser.forgive(defect, part_index=self._index)
+            self._parser.forgive(defect, self._outer)
         return Field(begin.name or "", value, raw, begin, size)
 
 

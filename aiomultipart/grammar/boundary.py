@@ -15,9 +15,8 @@ __all__ = ("check_boundary", "parse_boundary")
 # RFC 2046 section 5.1.1:  bchars; a space may not come last
 BCHARS_NO_SPACE = r"0-9A-Za-z'()+_,\-./:=?"
 _BCHARS = re.compile(rf"[{BCHARS_NO_SPACE} ]*+", re.ASCII).fullmatch
-USUAL_BOUNDARY_LENGTH = 70
-# What check_boundary() accepts under every policy, where boundaries may be that long
-is_usual_boundary = re.compile(rf"[{BCHARS_NO_SPACE}]{{1,{USUAL_BOUNDARY_LENGTH}}}+", re.ASCII).fullmatch
+# What every policy accepts
+_is_usual = re.compile(rf"[{BCHARS_NO_SPACE}]++", re.ASCII).fullmatch
 
 
 def parse_boundary(media_type: MediaType, *, policy: Policy, limits: Limits, field: str = "Content-Type") -> str:
@@ -44,9 +43,11 @@ def check_boundary(boundary: str, *, policy: Policy, limits: Limits, field: str 
         transport padding); under STRICT, holds what RFC 2046 does not allow.
     :raises LimitExceeded: ``max_boundary_length``.
     """
+    most = limits.max_boundary_length
+    if _is_usual(boundary) and (most is None or len(boundary) <= most):
+        return
     if not boundary:
         raise ParseError(f"{field}: empty boundary")
-    most = limits.max_boundary_length
     if most is not None and len(boundary) > most:
         raise LimitExceeded(
             f"{field}: boundary of {len(boundary)} characters, over {most}", limit="max_boundary_length", value=most

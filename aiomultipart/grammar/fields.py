@@ -26,6 +26,7 @@ __all__ = (
     "parse_parameters",
     "too_many_parameters",
     "undo_quoted_pairs",
+    "usual_field_line",
 )
 
 # RFC 9110 section 5.6.2:  token = 1*tchar
@@ -49,6 +50,16 @@ is_token = re.compile(TOKEN, re.ASCII).fullmatch
 
 # RFC 9110 section 5.6.4:  quoted-pair = "\" ( HTAB / SP / VCHAR / obs-text )
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+
+# A header line of a part as nearly all senders write it, which means the same in every grammar and under every policy:
+# no escapes, no other parameters. What stands in it is read: disposition type, name, filename; media type; length.
+_PLAIN = r'[^"\\%\x00-\x1f\x7f]*+'
+usual_field_line = re.compile(
+    rf'Content-Disposition: ([a-z\-]++)(?:; name="({_PLAIN})")?(?:; filename="({_PLAIN})")?'
+    rf"|Content-Type: ((?!(?i:multipart)/){TOKEN}/{TOKEN})(?:; charset={TOKEN})?"
+    r"|Content-Length: ([0-9]{1,18}+)",
+    re.ASCII,
+).fullmatch
 
 # RFC 2045 section 6.2: the transfer encodings that change nothing
 IDENTITY_TRANSFER_ENCODINGS = frozenset({"", "7bit", "8bit", "binary"})

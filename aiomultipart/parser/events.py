@@ -1,15 +1,13 @@
 """What the parser says: a body part begins, bytes of its body, the part ends, the message ends.
 
-The bytes of a body are plain ``bytes``, the two ends are constants, and a :class:`PartBegin` is shared by all parts
-with an equal header block, so nobody may change it. That shape was the fastest of those measured; see
-``benchmarks/event_shapes.py``.
+The bytes of a body are plain ``bytes``, the two ends are constants, and each part has a :class:`PartBegin` of its own.
+That shape was the fastest of those measured; see ``benchmarks/event_shapes.py``.
 """
 
 from __future__ import annotations
 
 import enum
-import re
-from typing import Any, Final, NamedTuple, TypeAlias, final
+from typing import Final, NamedTuple, TypeAlias, final
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -19,10 +17,10 @@ from aiomultipart.grammar.boundary import parse_boundary
 from aiomultipart.grammar.disposition import parse_disposition
 from aiomultipart.grammar.fields import (
     IDENTITY_TRANSFER_ENCODINGS,
-    TCHAR,
     decode_field_block,
     parse_content_length,
     parse_field_block,
+    usual_field_line,
 )
 from aiomultipart.grammar.media_type import MediaType, parse_media_type
 from aiomultipart.limits import Limits
@@ -35,8 +33,8 @@ class Defect(NamedTuple):
     """Something that the policy in force forgave.
 
     :param kind: a short word, such as ``extended-parameter-beside-plain``.
-    :param offset: where, in bytes from the start of the multipart body (of the nested one for a nested body); None for
-        what its own Content-Type says, and for an encoding.
+    :param offset: where, in bytes from the start of the multipart body (of the nested one for a nested body); for an
+        encoding, where the headers that name it begin; None for what the Content-Type of the body says.
     :param part_index: in which body part, from 0; None outside of parts.
     :param size: how many bytes were dropped.
     """
@@ -63,26 +61,15 @@ PART_END: Final = Mark.PART_END
 END: Final = Mark.END
 """The close-delimiter has been read: no more parts. An epilogue may follow, and is ignored."""
 
-# What browsers and clients send for nearly every part of a form. Whatever differs in the least (an escape, a parameter
-# more, another order) is left to the general grammar; a property test holds that the two agree.
-_COMMON_FORM_BLOCK = re.compile(
-    r'\r\nContent-Disposition: form-data; name="([^"\\%\x00-\x1f\x7f]*+)"(?:; filename="([^"\\%\x00-\x1f\x7f]*+)")?'
-    rf"(?:\r\nContent-Type: ((?!multipart/)[{TCHAR}]++/[{TCHAR}]++))?",
-    re.ASCII | re.IGNORECASE,
-).fullmatch
-
+_UNBOUNDED = Limits(max_parameters=None)
 _ONCE = ("content-disposition", "content-type", "content-transfer-encoding")
 
 
 @final
 class PartBegin:
-    """A body part begins; its header fields are complete and valid.
-
-    Read-only: the same object may stand for several parts with equal headers, also of other messages.
-    """
+    """A body part begins; its header fields are complete and valid. Read-only."""
 
     __slots__ = (
-        "_fields",
         "_headers",
         "_media_type",
         "boundary",
@@ -92,14 +79,20 @@ class PartBegin:
         "disposition_type",
         "filename",
         "form_data",
+        "index",
         "name",
+        "offset",
         "raw",
         "transfer_encoding",
     )
 
-    _fields: list[tuple[str, str]]
-    _headers: CIMultiDictProxy[str]
+    # Made when they are asked for.
+    _headers: CIMultiDictProxy[str] | None
     _media_type: MediaType | None
+    index: int
+    """Which part of its message it is, from 0."""
+    offset: int
+    """Where its header block begins, in bytes from the start of the multipart body that it is in."""
     raw: bytes
     """The header block as it arrived, without the blank line; its line ends are CRLF."""
     form_data: bool
@@ -121,48 +114,88 @@ class PartBegin:
     defects: tuple[str, ...]
     """What the policy in force forgave in the headers, a short word each."""
 
-    def __init__(self, block: bytes, *, form_data: bool, policy: Policy, limits: Limits) -> None:
+    def __init__(
+        self, block: bytes, form_data: bool, policy: Policy, limits: Limits, index: int = 0, offset: int = 0
+    ) -> None:
         """Check and read a header block.
 
         :param block: the header block, without its blank line; may be empty.
         :param form_data: read it by RFC 7578.
+        :param index: which part of its message it is.
+        :param offset: where the block begins.
         :raises MultipartError: the block is not valid under ``policy``, or passes one of ``limits``.
         """
         self.raw = block
         self.form_data = form_data
-        self.content_length = None
-        self.boundary = None
+        self.index = index
+        self.offset = offset
+        self.content_length = self.boundary = self.disposition_type = self.name = self.filename = None
+        self.content_type = self.transfer_encoding = self._headers = self._media_type = None
+        self.defects = ()
+        # What nearly all senders write takes one match a line; the grammar reads any other block.
+        try:
+            lines = block.decode().split("\r\n")
+        except UnicodeDecodeError:
+            lines = [""]
+        for line in lines:
+            match = usual_field_line(line)
+            if match is None:
+                break
+            type_, name, filename, content_type, length = match.groups()
+            if type_ is not None:
+                if self.disposition_type is not None:
+                    break
+                self.disposition_type, self.name, self.filename = type_, name, filename
+            elif content_type is not None:
+                if self.content_type is not None:
+                    break
+                self.content_type = content_type.lower()
+            elif not form_data:
+                if self.content_length is not None:
+                    break
+                self.content_length = int(length)
+        else:
+            most = limits.max_parameters
+            if (most is None or most > 1) and (
+                not form_data or (self.name is not None and self.disposition_type == "form-data")
+            ):
+                return
         self._read(parse_field_block(decode_field_block(block), policy=policy), policy, limits)
 
     def _read(self, fields: list[tuple[str, str]], policy: Policy, limits: Limits) -> None:
-        rules = policy.rules
+        self.content_length = self.disposition_type = self.name = self.filename = self.content_type = None
         known: dict[str, str] = {}
-        defects: list[str] = []
-        for name, text in fields:
+        for name, value in fields:
             lowered = name.lower()
             if lowered in known and (lowered in _ONCE or (lowered == "content-length" and not self.form_data)):
-                raise ParseError(f"{name} is there twice")
-            known[lowered] = text
-        self._fields = fields
-        self.disposition_type = None
-        self.name = None
-        self.filename = None
+                raise ParseError(f"{name} is there twice", code="duplicate-header")
+            known[lowered] = value
         if "content-disposition" in known:
-            value = known["content-disposition"]
-            disposition = parse_disposition(value, form_data=self.form_data, policy=policy, limits=limits)
-            self.disposition_type = disposition.type
-            self.name = disposition.parameters.get("name")
-            self.filename = disposition.parameters.get("filename")
-            defects += disposition.defects
-        if self.form_data and (self.disposition_type != "form-data" or self.name is None):
-            if rules.no_form_data_name is REJECT:
-                raise ParseError("form-data part without a Content-Disposition of form-data and a name")
-            defects.append("no-form-data-name")
+            found = parse_disposition(
+                known["content-disposition"], form_data=self.form_data, policy=policy, limits=limits
+            )
+            self.disposition_type, parameters, self.defects = found
+            self.name = parameters.get("name")
+            self.filename = parameters.get("filename")
+        if self.form_data and (self.name is None or self.disposition_type != "form-data"):
+            if policy.rules.no_form_data_name is REJECT:
+                raise ParseError(
+                    "form-data part without a Content-Disposition of form-data and a name", code="missing-name"
+                )
+            self.defects += ("no-form-data-name",)
+        self._read_others(known, policy, limits)
+
+    def _read_others(self, known: dict[str, str], policy: Policy, limits: Limits) -> None:
+        rules = policy.rules
+        defects: list[str] = []
         self.transfer_encoding = known.get("content-transfer-encoding")
         if self.form_data:
             encoding = (self.transfer_encoding or "").lower()
             if rules.transfer_encoding_in_form_data is REJECT and encoding not in IDENTITY_TRANSFER_ENCODINGS:
-                raise ParseError(f"Content-Transfer-Encoding {encoding!r} in form-data (RFC 7578 section 4.7)")
+                raise ParseError(
+                    f"Content-Transfer-Encoding {encoding!r} in form-data (RFC 7578 section 4.7)",
+                    code="transfer-encoding-in-form-data",
+                )
         elif "content-length" in known:
             try:
                 self.content_length = parse_content_length(known["content-length"])
@@ -171,11 +204,10 @@ class PartBegin:
                     raise
                 defects.append("bad-content-length")
         self._read_media_type(known.get("content-type"), policy, limits, defects)
-        self.defects = tuple(defects)
+        if defects:
+            self.defects += tuple(defects)
 
     def _read_media_type(self, value: str | None, policy: Policy, limits: Limits, defects: list[str]) -> None:
-        self._media_type = None
-        self.content_type = None
         if value is None:
             return
         multipart = value[:10].lower() == "multipart/"
@@ -200,11 +232,17 @@ class PartBegin:
     @property
     def headers(self) -> CIMultiDictProxy[str]:
         """All header fields, in order; text that is not UTF-8 is read as ISO-8859-1."""
+        if self._headers is None:
+            fields = parse_field_block(decode_field_block(self.raw), policy=Policy.LENIENT)
+            self._headers = CIMultiDictProxy(CIMultiDict(fields))
         return self._headers
 
     @property
     def media_type(self) -> MediaType | None:
         """The parsed Content-Type; None without one, or with one that is no media type."""
+        if self._media_type is None and self.content_type is not None:
+            value = self.headers[hdrs.CONTENT_TYPE]
+            self._media_type = parse_media_type(value, policy=Policy.LENIENT, limits=_UNBOUNDED)
         return self._media_type
 
     @property
@@ -218,57 +256,25 @@ class PartBegin:
         """The Content-Encoding, fields that repeat joined (RFC 9110 section 5.2); None in form-data (RFC 7578 4.8)."""
         return None if self.form_data else ", ".join(self.headers.getall(hdrs.CONTENT_ENCODING, ())) or None
 
-    def __getattr__(self, name: str) -> Any:
-        # Most parts of a form are read without a look at all their fields.
-        if name == "_headers":
-            value: object = CIMultiDictProxy(CIMultiDict(self._fields))
-        elif name == "_fields":
-            value = parse_field_block(decode_field_block(self.raw), policy=Policy.STANDARD)
-        elif name == "_media_type":
-            value = None if self.content_type is None else parse_media_type(self.content_type)
-        else:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        setattr(self, name, value)
-        return value
-
     def __repr__(self) -> str:
-        return f"<PartBegin {self.raw!r}>"
+        return f"<PartBegin {self.index} at {self.offset}: {self.raw!r}>"
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, PartBegin):
-            return self.raw == other.raw and self.form_data == other.form_data
+            return (self.raw, self.form_data, self.index, self.offset) == (
+                other.raw,
+                other.form_data,
+                other.index,
+                other.offset,
+            )
         return NotImplemented
 
     def __hash__(self) -> int:
-        return hash((self.raw, self.form_data))
+        return hash((self.raw, self.form_data, self.index, self.offset))
 
-
-_new = object.__new__
-
-
-def read_common_form_block(head: bytes) -> PartBegin | None:
-    """What ``PartBegin(head[2:], form_data=True, ...)`` gives, under any policy and limits that allow two parameters,
-    but in less time; None for a header block that is not as common.
-
-    :param head: CRLF, and the header block.
-    """
-    try:
-        match = _COMMON_FORM_BLOCK(head.decode())
-    except UnicodeDecodeError:
-        return None
-    if match is None:
-        return None
-    begin = _new(PartBegin)
-    begin.raw = head[2:]
-    begin.form_data = True
-    begin.disposition_type = "form-data"
-    begin.name, begin.filename, content_type = match.groups()
-    begin.content_type = None if content_type is None else content_type.lower()
-    begin.content_length = None
-    begin.boundary = None
-    begin.transfer_encoding = None
-    begin.defects = ()
-    return begin
+    def __getstate__(self) -> tuple[None, dict[str, object]]:
+        # A multidict's proxy cannot be copied or pickled.
+        return None, {name: getattr(self, name) for name in self.__slots__} | {"_headers": None}
 
 
 Event: TypeAlias = PartBegin | bytes | Mark

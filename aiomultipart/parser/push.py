@@ -1,178 +1,76 @@
-r"""The sans-IO core: bytes in, events out (RFC 2046 section 5.1.1).
+"""The reference: one state machine, which makes events of bytes (RFC 2046 section 5.1.1).
 
-States, what ends each, and what comes next::
-
-    PREAMBLE        a delimiter                -> DELIMITER_LINE
-    DELIMITER_LINE  CRLF                       -> HEADERS
-                    "--" and CRLF or the end   -> EPILOGUE
-                    anything else: it was data -> the state before
-    HEADERS         a blank line               -> BODY, or COUNTED_BODY where a Content-Length counts
-                    an adjacent delimiter line -> HEADERS or EPILOGUE (no part)
-    BODY            a delimiter                -> DELIMITER_LINE
-    COUNTED_BODY    as many bytes as announced -> COUNTED_END
-                    a delimiter line           -> FAILED (it came too early)
-    COUNTED_END     a delimiter                -> DELIMITER_LINE
-                    anything else              -> FAILED
-    SURPLUS         a delimiter                -> DELIMITER_LINE
-    EPILOGUE        close()                    -> CLOSED
-    any             bad input                  -> FAILED
-
-LENIENT begins in OPENING in place of PREAMBLE, where the first delimiter line shows how this sender writes delimiters
-(:mod:`aiomultipart.parser.framing`), and drops SURPLUS in place of COUNTED_END. To it a delimiter before the end of a
-COUNTED_BODY is one, and close() may come at any time.
+What it waits for, and what comes next, is the table of :mod:`.states`; LENIENT begins in OPENING, the others in
+PREAMBLE. What is a delimiter line, and what is none, is the business of a :class:`~.framing.Framing`.
 
 How it works:
 
-* A delimiter is CRLF, two dashes and the boundary. The CRLF may be shared: the start of the input counts as one, and so
-  does the blank line, so that ``--b`` right after it ends an empty part.
-* Only a CR can begin a delimiter and there is no second one in it. So at most one proper prefix of the delimiter can
-  stand at the end of a chunk, it is remembered as a number (``_matched``), and nothing is searched or joined again
-  when the next chunk comes. (In image streams that LENIENT reads, a dash can begin one too. What may become a
-  delimiter is held back there, ``_held``, and joined to the next chunk.)
-* A chunk without a delimiter is handed on as the object that came in.
-* Small parts are split off many at a time, by :meth:`PushMultipartParser._parts`; every detour (a cut, a long or odd
-  header block, transport padding, a Content-Length that is not met exactly) leaves it for the step of its state.
+* Each state has a step, which reads on from a position of the data in hand and returns how far it got. What a step
+  cannot decide yet (less than a delimiter line, less than a header block) is held, with a note of how far it was
+  searched, and joined to the next chunk. So one line or one block is joined at the most, and no byte is searched again.
+* Steps go from line end to line end: HEADERS begins with the CRLF of a delimiter line, a body with that of the blank
+  line, and the input with one that nobody sent. So "--b" is a delimiter at each of these places without more ado.
+* A chunk that is only body is handed on as the object that came in.
 * What comes out never depends on how the input was cut: each limit has one byte at which it is passed.
 """
 
 from __future__ import annotations
 
-import enum
-import re
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import ClassVar, NoReturn, Self, TypedDict
+from collections.abc import Callable
+from typing import ClassVar, Final, NoReturn
 
-from aiomultipart.exceptions import IncompleteBody, LimitExceeded, MultipartError, ParseError, StateError
-from aiomultipart.grammar.boundary import USUAL_BOUNDARY_LENGTH, check_boundary, is_usual_boundary, parse_boundary
-from aiomultipart.grammar.media_type import parse_media_type
-from aiomultipart.limits import DEFAULT_LIMITS, Limits, bound
-from aiomultipart.policy import ACCEPT, FORGIVE, REJECT, Policy
+from aiomultipart.exceptions import IncompleteBody, LimitExceeded, MultipartError, ParseError
+from aiomultipart.limits import bound
+from aiomultipart.policy import ACCEPT, FORGIVE, REJECT
 
-from .events import END, PART_END, Defect, Event, PartBegin, read_common_form_block
-from .framing import CRLF, HEADER, LF, LINE_DONE, LINES, STANDARD_LINE, Dialect, Line, Opening, may_begin, read_line
+from .base import BaseParser, Emit
+from .events import END, PART_END, PartBegin
+from .framing import CLOSE_DELIMITER, CRLF, CUT, DATA, DELIMITER, HEADER, LF, Framing, Line, Opening
+from .states import (
+    BODY,
+    COUNTED_BODY,
+    COUNTED_END,
+    EPILOGUE,
+    HEADERS,
+    IN_PART,
+    OPENING,
+    PREAMBLE,
+    SURPLUS,
+    State,
+)
 
 __all__ = ("PushMultipartParser",)
 
-BLANK = b"\r\n\r\n"
-CLOSE_LINE = b"--\r\n"
-DASH = 0x2D
+_BLANK_LINE: Final = CRLF + CRLF
+_CLOSE: Final = b"--\r\n"
+_DASH: Final = 0x2D
+_SHOWN: Final = 60  # characters of a line in an error
 
-# How much is split at its delimiters in one go: little, until that has been of use; and never more than stays in a near
-# cache, because it is copied twice.
-_MIN_WINDOW = 1024
-_MAX_WINDOW = 16 * 1024
-# In fewer bytes than some 30 000 CPython looks for a delimiter by a way that is slow where the bytes of the delimiter
-# abound. Where lines are short these are CR and LF, so the dash-boundary is looked for, until it is found.
-_LARGE = 32 * 1024
-# A header block within these bounds may be read by the loop and shared through the cache, when the limits in force
-# are no narrower. Others go line by line.
-_FAST_BYTES = 1024
-_FAST_LINES = 12
-_FAST_PARAMETERS = 12
-_CACHE_SIZE = 512
-_CACHES: dict[tuple[Policy, bool], dict[bytes, PartBegin]] = {
-    (policy, form_data): {} for policy in Policy for form_data in (False, True)
+_PLACES = {
+    PREAMBLE: "before the first delimiter",
+    HEADERS: "in the headers of a part",
+    BODY: "in the body of a part",
+    COUNTED_BODY: "in the body of a part",
 }
-
-_MAX_DEFECTS = 1000
-# Readers of nested messages await one another, so that even without a limit there is an end.
-_MAX_DEPTH = 64
-_GATHER = 4096
-
-_CALLBACKS = frozenset({"on_part_begin", "on_part_data", "on_part_end", "on_end"})
+_TEXT = frozenset({PREAMBLE, BODY, COUNTED_BODY, SURPLUS})
 
 
-class State(enum.IntEnum):
-    OPENING = enum.auto()
-    PREAMBLE = enum.auto()
-    DELIMITER_LINE = enum.auto()
-    HEADERS = enum.auto()
-    BODY = enum.auto()
-    COUNTED_BODY = enum.auto()
-    COUNTED_END = enum.auto()
-    SURPLUS = enum.auto()
-    EPILOGUE = enum.auto()
-    CLOSED = enum.auto()
-    FAILED = enum.auto()
+class _Held:
+    """What was held back of the chunks so far, and how far it was read: the receive buffer."""
+
+    __slots__ = ("data", "fields", "first", "line", "seen")
+
+    # How many fields a header block that is read by line has so far
+    fields: int
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.first = b""  # what the preamble begins with, for an error
+        self.seen = 0  # up to where nothing has to be searched again
+        self.line = 0  # in a header block that is read by line: where the line in hand begins
 
 
-# CPython 3.11 is slow to look up State.BODY.
-OPENING, PREAMBLE, DELIMITER_LINE, HEADERS, BODY, COUNTED_BODY, COUNTED_END, SURPLUS, EPILOGUE, CLOSED, FAILED = State
-
-
-class _Where(TypedDict):
-    offset: int
-    part_index: int | None
-    part_name: str | None
-
-
-class _Terms:
-    """What limits, policy and subtype come to, for the code that sees every message and every chunk."""
-
-    __slots__ = (
-        "_limits_within",
-        "cache",
-        "fast",
-        "form_data",
-        "limits",
-        "max_epilogue",
-        "max_part_size",
-        "max_parts",
-        "max_preamble",
-        "max_total_header_bytes",
-        "max_total_size",
-        "policy",
-        "state",
-        "subtype",
-        "usual_boundary",
-    )
-
-    def __init__(self, limits: Limits, policy: Policy, subtype: str) -> None:
-        self.limits = limits
-        self.policy = policy
-        self.subtype = subtype.lower()
-        self.form_data = self.subtype == "form-data"
-        self.max_total_size = bound(limits.max_total_size)
-        self.max_part_size = bound(limits.max_part_size)
-        self.max_parts = bound(limits.max_parts)
-        self.max_preamble = bound(limits.max_preamble)
-        self.max_epilogue = bound(limits.max_epilogue)
-        if self.form_data and policy.rules.text_around_form_data is REJECT:
-            self.max_preamble = self.max_epilogue = -1
-        self.max_total_header_bytes = bound(limits.max_total_header_bytes)
-        self.fast = (
-            bound(limits.max_header_line) >= _FAST_BYTES
-            and bound(limits.max_header_bytes) >= _FAST_BYTES
-            and bound(limits.max_headers) >= _FAST_LINES
-            and bound(limits.max_parameters) >= _FAST_PARAMETERS
-        )
-        self.usual_boundary = bound(limits.max_boundary_length) >= USUAL_BOUNDARY_LENGTH
-        # By what stands before the blank line: CRLF and the header block, or nothing.
-        self.cache = _CACHES[policy, self.form_data] if self.fast else {}
-        self.state = OPENING if policy.rules.line_feed_only is FORGIVE else PREAMBLE
-        self._limits_within: Limits | None = None
-
-    def limits_within(self) -> Limits:
-        """Of the parsers for nested messages, which do not count bytes; the outermost one does."""
-        if self._limits_within is None:
-            self._limits_within = self.limits.replace(max_total_size=None)
-        return self._limits_within
-
-
-# By the ids of limits and policy, which are quick to hash; the terms keep both alive, so that no others get their ids.
-_TERMS: dict[tuple[int, int, str], _Terms] = {}
-_TERMS_SIZE = 64
-
-
-def _work_out(limits: Limits, policy: Policy, subtype: str) -> _Terms:
-    if len(_TERMS) >= _TERMS_SIZE:
-        _TERMS.clear()
-    terms = _TERMS[id(limits), id(policy), subtype] = _Terms(limits, policy, subtype)
-    return terms
-
-
-class PushMultipartParser:
+class PushMultipartParser(BaseParser):
     """Parse one multipart body, pushed in chunk by chunk.
 
     :param boundary: the boundary parameter, without the leading dashes.
@@ -182,1049 +80,500 @@ class PushMultipartParser:
     :param callbacks: functions to call in place of returning events: ``on_part_begin()``, with the new part in
         :attr:`part`; ``on_part_data(data, start, end)``, for ``data[start:end]``; ``on_part_end()``; ``on_end()``.
         Any of them may be missing.
+    :ivar part: the part that was begun last; None before the first.
+    :ivar defects: what the policy has forgiven so far, by offset.
     :raises ParseError: the boundary cannot delimit parts.
     :raises LimitExceeded: ``max_boundary_length``.
     :raises ValueError: an unknown callback.
 
-    A multipart part is handed over like any other; :meth:`nested` gives the parser for its body. Who has to know where
-    a part began sets :attr:`starts` to a deque, which then takes the offset of each part's header block.
+    A multipart part is handed over like any other; :meth:`nested` gives the parser for its body.
     """
 
-    # Beyond 30 attributes CPython keeps each instance's in a dict of its own, which is slow to fill and to read.
-    __slots__ = (
-        "_before",
-        "_block",
-        "_body_end",
-        "_callbacks",
-        "_dash_boundary",
-        "_delimiter",
-        "_depth",
-        "_error",
-        "_fields",
-        "_found_at",
-        "_held",
-        "_images",
-        "_index",
-        "_initial",
-        "_lent",
-        "_line",
-        "_line_bytes",
-        "_line_start",
-        "_line_table",
-        "_matched",
-        "_name",
-        "_newline",
-        "_offset",
-        "_opener",
-        "_opening",
-        "_plain",
-        "_rejoined",
-        "_remaining",
-        "_room",
-        "_searched",
-        "_shared",
-        "_size",
-        "_sought",
-        "_state",
-        "_step_to",
-        "_tail",
-        "_terms",
-        "_usage",
-        "_window",
-        "boundary",
-        "defects",
-        "limits",
-        "part",
-        "policy",
-        "starts",
-        "subtype",
-    )
+    __slots__ = ("_dropped", "_framing", "_held", "_opening", "_start")
 
-    # Set where a state begins that needs them, because most messages never get there:
-    # OPENING
-    _opener: Opening
-    # COUNTED_END, SURPLUS: where the body ended
-    _body_end: int
-    # DELIMITER_LINE: where it begins, the state before, and how far the line is read
-    _found_at: int
-    _before: State
-    _line: int
-    # HEADERS: the block so far, where its last line begins, how far it was searched, its fields
-    _block: bytearray
-    _line_start: int
-    _searched: int
-    _fields: int
+    def _prepare(self) -> None:
+        self._framing = Framing(b"--" + self.boundary.encode())
+        self._opening: Opening | None = None
+        self._held = _Held(CRLF)
+        self._start = 0  # offset of the preamble, body or epilogue in hand
+        self._dropped = False  # whether nobody wants the body in hand
+        rules = self.policy.rules
+        if rules.line_feed_only is FORGIVE:
+            images = rules.loose_image_stream is FORGIVE and self.subtype == "x-mixed-replace"
+            self._opening = Opening(self.boundary.encode(), images=images)
+            self._held.data = b""
+            self._state = OPENING
 
-    def __init__(
-        self,
-        boundary: str | bytes,
-        *,
-        subtype: str = "mixed",
-        limits: Limits | None = None,
-        policy: Policy = Policy.STANDARD,
-        callbacks: Mapping[str, Callable[..., object]] | None = None,
-    ) -> None:
-        if limits is None:
-            limits = DEFAULT_LIMITS
-        if isinstance(boundary, bytes):
-            boundary = boundary.decode("latin-1")
-        terms = _TERMS.get((id(limits), id(policy), subtype)) or _work_out(limits, policy, subtype)
-        if not (terms.usual_boundary and is_usual_boundary(boundary)):
-            check_boundary(boundary, policy=policy, limits=limits)
-        if callbacks is not None and not callbacks.keys() <= _CALLBACKS:
-            raise ValueError(f"unknown callbacks: {', '.join(sorted(callbacks.keys() - _CALLBACKS))}")
-        self.boundary = boundary
-        self.subtype = terms.subtype
-        self.limits = limits
-        self.policy = policy
-        self.part: PartBegin | None = None
-        self.starts: deque[int] | None = None
-        self.defects: list[Defect] = []
-        self._callbacks = callbacks
-        self._terms = terms
-        self._depth = 1
-        self._usage = [0, 0]  # parts and header bytes of the whole message; its nested parsers count here too
-        self._dash_boundary = dash_boundary = b"--" + boundary.encode("ascii")
-        self._delimiter = CRLF + dash_boundary
-        self._opening = dash_boundary + CRLF  # most messages begin with it
-        self._tail = 1 - len(self._opening)  # from where a delimiter may be cut off by the end of a chunk
-        self._newline = CRLF
-        self._initial = b"\r"  # what begins a delimiter, if only one byte does
-        self._line_table = STANDARD_LINE
-        self._state = state = terms.state
-        self._images = False
-        self._plain = callbacks is None
-        if state is OPENING:
-            # In an image stream delimiters are looked for with and without their line ends.
-            self._images = policy.rules.loose_image_stream is FORGIVE and terms.subtype == "x-mixed-replace"
-            self._plain = self._plain and not self._images
-            self._opener = Opening(dash_boundary[2:], images=self._images)
-        self._error: MultipartError | None = None
-        self._offset = 0  # of the chunk in hand
-        # How much is split at its delimiters in one go, and up to which offset parts are read step by step instead
-        self._window = _MIN_WINDOW
-        self._step_to = 0
-        # Where chunks are only body: how much more of it may come, and how much that was when it was last counted
-        self._room = -1
-        self._lent = 0
-        self._sought = 0  # up to where the chunk in hand has no delimiter
-        self._index = -1  # of the part in hand
-        self._name: str | None = None  # its name, for errors
-        # Preamble, body or epilogue so far
-        self._size = 0
-        # Bytes of the delimiter seen at the end of the chunks so far, and how many of them belong to what was before
-        self._matched = self._shared = 2
-        # After these: what was read of a delimiter line, beyond the boundary
-        self._line_bytes: bytes | bytearray = b""
-        # COUNTED_BODY: bytes still to come
-        self._remaining = 0
-        # In an image stream: what was held back of the chunks so far, and how much of it stands in front of this one
-        self._held = b""
-        self._rejoined = 0
+    def drop(self) -> None:
+        """Skip what is still to come of the body of the part in hand; its end is an event as always."""
+        self._dropped = self._state in IN_PART
 
-    @classmethod
-    def from_content_type(
-        cls,
-        content_type: str,
-        *,
-        limits: Limits | None = None,
-        policy: Policy = Policy.STANDARD,
-        callbacks: Mapping[str, Callable[..., object]] | None = None,
-    ) -> Self:
-        """A parser for the body that goes with a Content-Type.
+    # The steps
 
-        :param content_type: the field value, such as ``multipart/form-data; boundary=x``.
-        :raises ParseError: it is not multipart, has no boundary, or one that cannot delimit parts.
-        :raises LimitExceeded: ``max_boundary_length``, ``max_parameters``.
-        """
-        limits = limits or DEFAULT_LIMITS
-        defects: list[str] = []
-        media_type = parse_media_type(content_type, policy=policy, limits=limits, defects=defects)
-        if media_type.type != "multipart":
-            raise ParseError(f"Content-Type: {media_type.type}/{media_type.subtype} is not multipart")
-        boundary = parse_boundary(media_type, policy=policy, limits=limits)
-        parser = cls(boundary, subtype=media_type.subtype, limits=limits, policy=policy, callbacks=callbacks)
-        if defects:
-            parser.defects = [Defect(kind, None, None) for kind in defects]
-        return parser
-
-    def nested(self, part: PartBegin, *, shared: bool = True) -> PushMultipartParser:
-        """A parser for the body of a part that is itself multipart.
-
-        :param part: a part of this message with a ``boundary``.
-        :param shared: count its parts and header bytes towards the limits of this message, as far as each level has
-            been fed; False for a caller who counts them himself.
-        :raises LimitExceeded: ``max_depth``.
-        :raises StateError: the part is not multipart.
-        """
-        if part.boundary is None or part.media_type is None:
-            raise StateError("the part is not multipart")
-        most = min(bound(self.limits.max_depth), _MAX_DEPTH)
-        if self._depth >= most:
-            raise LimitExceeded(
-                f"multipart nested deeper than {most}", limit="max_depth", value=most, part_name=part.name
-            )
-        parser = PushMultipartParser(
-            part.boundary,
-            subtype=part.media_type.subtype,
-            limits=self._terms.limits_within(),
-            policy=self.policy,
-        )
-        parser._depth = self._depth + 1
-        if shared:
-            parser._usage = self._usage
-        return parser
-
-    @property
-    def error(self) -> MultipartError | None:
-        """The error that ended the parsing, if one did; every later call raises it again."""
-        return self._error
-
-    @property
-    def ended(self) -> bool:
-        """Whether the close-delimiter has been read."""
-        return self._state in (EPILOGUE, CLOSED)
-
-    @property
-    def closed(self) -> bool:
-        """Whether :meth:`close` has been called and found the message complete."""
-        return self._state is CLOSED
-
-    def feed(self, data: bytes | bytearray | memoryview) -> Iterable[Event]:
-        """Take the next bytes of the body.
-
-        :param data: any number of bytes.
-        :return: the events of what is complete now, in order; nothing when there are callbacks. If the bytes are bad,
-            the events before that come first and then, in the same iteration, the error.
-        :raises MultipartError: the bytes are bad and no event comes before that, or were bad in an earlier call.
-        :raises StateError: after :meth:`close`, and after a callback has raised.
-        """
-        if type(data) is not bytes:
-            if not isinstance(data, (bytes, bytearray, memoryview)):
-                raise TypeError(f"data must be bytes, a bytearray or a memoryview, not {type(data)!r}")
-            data = bytes(data)
-        size = len(data)
-        if 0 < size <= self._room:
-            # Most chunks of a file are body and nothing else: for them as little is done as can be.
-            found = data.find(self._dash_boundary if size < _LARGE else self._delimiter)
-            if found >= 0:
-                self._sought = max(0, found - len(CRLF))
-            else:
-                cut = data.rfind(self._initial, self._tail)
-                if cut < 0 or not self._delimiter.startswith(data[cut:]):
-                    self._room -= size
-                    return (data,) if self._state is BODY else ()
-        if self._room >= 0:
-            self._settle()
-        state = self._state
-        if state is BODY or state is PREAMBLE:
-            if size and self._plain and self._offset and not self._sought:
-                body = self._between_delimiters(data)
-                if body is not None:
-                    return body
-        elif state is EPILOGUE:
-            terms = self._terms
-            if self._size + size <= terms.max_epilogue and self._offset + size <= terms.max_total_size:
-                self._offset += size
-                self._size += size
-                return ()
-        elif state is CLOSED or state is FAILED:
-            self._refuse()
-        events: list[Event] = []
-        emit = events.append
-        room = self._terms.max_total_size - self._offset
-        try:
-            if len(data) > room:
-                self._run(data[:room], emit)
-                self._offset += room
-                self._exceed("max_total_size", "message", 0)
-            self._run(data, emit)
-        except MultipartError as exc:
-            return self._fail(exc, events)
-        self._sought = 0
-        self._offset += len(data)
-        return events if self._callbacks is None else self._dispatch(events)
-
-    def _settle(self) -> None:
-        """Count the chunks that were only body, which was put off."""
-        self._offset += self._lent - self._room
-        self._size += self._lent - self._room
-        self._room = -1
-
-    def _between_delimiters(self, data: bytes) -> tuple[bytes, ...] | None:
-        """What the steps would make of a chunk without a delimiter in it, in one piece; None for any other."""
-        state, terms, matched, delimiter = self._state, self._terms, self._matched, self._delimiter
-        held = delimiter[self._shared : matched] if matched else b""
-        size = self._size + len(held) + len(data)
-        most = terms.max_part_size if state is BODY else terms.max_preamble
-        if (
-            size > most
-            or self._offset + len(data) > terms.max_total_size
-            or (
-                matched
-                and data[0] == delimiter[matched]  # mostly it is not, which is the quicker way to see that
-                and delimiter.startswith(data[: len(delimiter) - matched], matched)
-            )
-        ):
-            return None
-        found = data.find(self._dash_boundary if len(data) < _LARGE else delimiter)
-        if found >= 0:
-            self._sought = max(0, found - len(CRLF))
-            return None
-        self._offset += len(data)
-        self._size = size
-        cut = data.rfind(self._initial, self._tail)
-        if cut >= 0 and delimiter.startswith(data[cut:]):
-            self._shared = 0
-            self._matched = matched = len(data) - cut
-            self._size = size - matched
-            data = data[:cut]
-        else:
-            self._matched = self._shared = 0
-            self._room = self._lent = min(most - size, terms.max_total_size - self._offset)
-        if state is PREAMBLE:
-            return ()
-        if held:
-            return (held, data) if data else (held,)
-        return (data,) if data else ()
-
-    def close(self) -> Iterable[Event]:
-        """The input has ended.
-
-        :return: the events that only the end completes, as :meth:`feed` does.
-        :raises IncompleteBody: there was no close-delimiter.
-        :raises MultipartError: the input was bad in an earlier call.
-        :raises StateError: a callback has raised.
-
-        A second call does nothing.
-        """
-        if self._state is CLOSED:
-            return ()
-        if self._state is FAILED:
-            self._refuse()
-        if self._room >= 0:
-            self._settle()
-        events: list[Event] = []
-        try:
-            if self._state is not EPILOGUE:
-                self._close(events.append)
-        except MultipartError as exc:
-            return self._fail(exc, events)
-        self._state = CLOSED
-        return events if self._callbacks is None else self._dispatch(events)
-
-    def _close(self, emit: Callable[[Event], object]) -> None:
-        if self._state is DELIMITER_LINE and self._line == Line.CLOSE:
-            if self._before is COUNTED_BODY and not self._ends_leniently():
-                self._too_early(0)
-            self._delimited(emit)
-            emit(END)
-        elif self._state is HEADERS and self._adjacent(bytes(self._block)) is Line.IS_CLOSE_DELIMITER:
-            emit(END)
-        elif self.policy.rules.missing_close_delimiter is FORGIVE:
-            self._close_leniently(emit)
-        else:
-            what = {
-                PREAMBLE: "before the first delimiter",
-                HEADERS: "in the headers of a part",
-                BODY: "in the body of a part",
-                COUNTED_BODY: "in the body of a part",
-            }.get(self._state, "in a delimiter")
-            raise IncompleteBody(f"input ended {what}, without a close-delimiter", **self._where(0))
-
-    def _close_leniently(self, emit: Callable[[Event], object]) -> None:
-        """What there is at the end of the input is all there is."""
-        state = self._state
-        if state is OPENING:
-            dialect = self._opener.end()
-            self._check_opening()
-            if dialect is not None:
-                for kind in dialect.forgiven:
-                    self._forgive(kind, 0, None)
-                emit(END)
-                return
-        elif state is HEADERS:
-            if self._block and self._adjacent(bytes(self._block)) is None:
-                self._forgive("headers-cut-short", 0, self._index + 1)
-        elif state is DELIMITER_LINE:
-            # Its boundary is complete.
-            self._delimited(emit)
-        elif state is SURPLUS:
-            held = len(self._held) or self._matched
-            surplus = self._offset - held - self._body_end
-            if surplus > 0:
-                self._forgive("content-length-too-small", self._body_end - self._offset, self._index, surplus)
-        else:
-            self._offset -= len(self._held)
-            self._deliver(self._held, 0, len(self._held), emit)
-            self._offset += len(self._held)
-            self._release(0, emit)
-            emit(PART_END)
-            self._forgive("part-cut-short", 0, self._index)
-        self._forgive("missing-close-delimiter", 0, None)
-        emit(END)
-
-    def forgive(self, kind: str, *, part_index: int | None) -> None:
-        """Record a defect that the parser does not see, such as an unknown charset, unless it is recorded already.
-
-        Of all defects the first 1000 are kept.
-        """
-        defect = Defect(kind, None, part_index)
-        if defect not in self.defects:
-            self._record(defect)
-
-    def _forgive(self, kind: str, position: int, index: int | None, size: int = 0) -> None:
-        self._record(Defect(kind, self._offset + position, index, size))
-
-    def _record(self, defect: Defect) -> None:
-        if len(self.defects) < _MAX_DEFECTS:
-            self.defects.append(defect)
-
-    def _fail(self, exc: MultipartError, events: list[Event]) -> Iterable[Event]:
-        self._state = FAILED
-        self._error = exc
-        if self._callbacks is not None:
-            self._dispatch(events)
-        elif events:
-            return _then_raise(events, exc)
-        raise exc.fresh()
-
-    def _refuse(self) -> NoReturn:
-        if self._error is not None:
-            raise self._error.fresh()
-        raise StateError("the parser is closed" if self._state is CLOSED else "a callback has raised")
-
-    def _dispatch(self, events: list[Event]) -> tuple[Event, ...]:
-        try:
-            for event in events:
-                if isinstance(event, bytes):
-                    self._call("on_part_data", event, 0, len(event))
-                elif isinstance(event, PartBegin):
-                    self.part = event
-                    self._call("on_part_begin")
-                elif event is PART_END:
-                    self._call("on_part_end")
-                    self.part = None
-                else:
-                    self._call("on_end")
-        except BaseException:
-            # The events after it are lost, so nothing that came later would make sense.
-            self._state = FAILED
-            raise
-        return ()
-
-    def _call(self, name: str, *arguments: object) -> None:
-        callback = self._callbacks.get(name) if self._callbacks is not None else None
-        if callback is not None:
-            callback(*arguments)
-
-    def _where(self, position: int) -> _Where:
-        """Keywords for an error at ``position`` of the chunk in hand."""
-        state = self._before if self._state is DELIMITER_LINE else self._state
-        if state in _IN_PART:
-            return {"offset": self._offset + position, "part_index": self._index, "part_name": self._name}
-        return {"offset": self._offset + position, "part_index": None, "part_name": None}
-
-    def _exceed(self, limit: str, what: str, position: int) -> NoReturn:
-        value: int = getattr(self.limits, limit)
-        raise LimitExceeded(f"{what} passes {limit} of {value}", limit=limit, value=value, **self._where(position))
-
-    def _exceed_in_headers(self, limit: str, position: int, index: int, name: str | None = None) -> NoReturn:
-        try:
-            self._exceed(limit, "header block" if "header" in limit else "message", position)
-        except LimitExceeded as exc:
-            exc.part_index, exc.part_name = index, name
-            raise
-
-    def _run(self, data: bytes, emit: Callable[[Event], object]) -> None:
-        held = self._held
-        if held:
-            data = held + data
-            self._held = b""
-            self._rejoined = len(held)
+    def _run(self, data: bytes, emit: Emit) -> None:
+        if self._state is OPENING:
+            data = self._open(data, emit)
+        held = self._held.data
+        if held and data:
+            self._held.data = b""
             self._offset -= len(held)
+            if self._held.seen and self._state in _TEXT and not self._framing.may_go_on(held, data):
+                # Mostly what might have been a delimiter is none.
+                self._held.seen = 0
+                self._deliver(held, 0, len(held), emit)
+                self._offset += len(held)
+            else:
+                data = held + data
         position, end = 0, len(data)
-        if self._offset == 0 and self._state is PREAMBLE:
-            size = len(self._opening)
-            if end > size and data.startswith(self._opening):
-                self._matched = self._shared = 0
-                position = self._parts(data, size - len(CRLF), emit)
         while position < end:
-            position = self._steps[self._state](self, data, position, emit)
-        if held:
-            self._rejoined = 0
-            self._offset += len(held)
+            if self._state is HEADERS:
+                position = self._headers(data, position, emit)
+            elif self._state is BODY or self._state is PREAMBLE:
+                position = self._text(data, position, emit)
+            else:
+                position = self._steps[self._state](self, data, position, emit)
+        self._offset += end
 
-    # OPENING: LENIENT's preamble
+    def _hold(self, data: bytes, position: int, seen: int) -> int:
+        """Go on from ``position`` when more has come, and search from ``seen``."""
+        self._held.data = data[position:]
+        self._held.seen = seen - position
+        return len(data)
 
-    def _open(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
-        end = data.find(LF, position) + 1 or len(data)
-        dialect = self._opener.add(data[position:end])
-        self._check_opening()
-        return end if dialect is None else self._adopt(dialect, data, end, emit)
+    def _open(self, data: bytes, emit: Emit) -> bytes:
+        """LENIENT's preamble: read up to the line that shows how this sender writes; what follows that."""
+        opened, position = None, 0
+        while opened is None and position < len(data) and self._opening is not None:
+            end = data.find(LF, position) + 1 or len(data)
+            opened = self._opening.add(data[position:end])
+            self._check_opening(self._opening)
+            position = end
+        self._offset += position
+        if opened is not None:
+            for kind in opened.forgiven:
+                self._forgive(kind, 0, None)
+            self._framing = opened.framing
+            self._state = HEADERS
+            self._held.data = opened.framing.newline + opened.header
+            if opened.closes:
+                self._held.data = b""
+                self._end(0, emit)
+        return data[position:]
 
-    def _check_opening(self) -> None:
+    def _check_opening(self, opening: Opening) -> None:
         most = self.limits.max_preamble
-        if most is not None and self._opener.size > most:
+        if most is not None and opening.size > most:
             self._exceed("max_preamble", "preamble", most - self._offset)
 
-    def _adopt(self, dialect: Dialect, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
-        """Read on from ``position``, after the first delimiter line, in the dialect that it showed."""
-        for kind in dialect.forgiven:
-            self._forgive(kind, position, None)
-        self._newline = dialect.newline
-        self._initial = b"" if self._images else dialect.newline[:1]
-        self._dash_boundary = dialect.dash_boundary
-        self._delimiter = dialect.newline + dialect.dash_boundary
-        self._tail = 1 - len(self._delimiter)
-        self._line_table = LINES[dialect.newline, self._images]
-        if dialect.closes:
-            self._end(emit)
-            return position
-        if self._line_table is STANDARD_LINE and data.endswith(CRLF, 0, position):
-            return self._parts(data, position - len(CRLF), emit)
-        self._begin_headers()
-        self._block += dialect.header
-        return self._headers(data, position, emit)
-
-    # PREAMBLE, BODY, COUNTED_BODY and SURPLUS: look for the delimiter
-
-    def _search(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
-        if self._images:
-            return self._search_images(data, position, emit)
-        state = self._state
-        stop = len(data)
+    def _text(self, data: bytes, position: int, emit: Emit) -> int:
+        """PREAMBLE, BODY, COUNTED_BODY, SURPLUS: up to a delimiter line, or where a Content-Length says."""
+        state, framing, stop, after = self._state, self._framing, len(data), -1
+        if (state is BODY or state is PREAMBLE) and framing.is_plain and not self._held.seen:
+            # Nearly always that is all.
+            begin = data.find(framing.delimiter, position)
+            if begin < 0:
+                hold = framing.hold(data, position, stop)
+                self._deliver(data, position, hold, emit)
+                return stop if hold == stop else self._hold(data, hold, stop)
+            start, most = self._start - self._offset, self.limits.max_part_size
+            if begin > start:
+                if (
+                    state is BODY
+                    and start >= position
+                    and (most is None or begin - start <= most)
+                    and not self._dropped
+                ):
+                    emit(data[start:begin])
+                else:
+                    self._deliver(data, position, begin, emit)
+            position = begin
+            after = begin + len(framing.delimiter)
+            if data.startswith(CRLF, after):
+                if state is BODY:
+                    emit(PART_END)
+                self._state = HEADERS
+                return after
+            if data.startswith(_CLOSE, after) and bound(self.limits.max_header_line) > 1:
+                if state is BODY:
+                    emit(PART_END)
+                return self._end(after + len(_CLOSE), emit)
         if state is COUNTED_BODY:
-            stop = min(stop, position + self._remaining)
-        if self._matched:
-            position = self._resume(data, position, stop, emit)
-            if self._state is not state or position == stop:
-                return self._counted(position, emit) if state is COUNTED_BODY else position
-        delimiter = self._delimiter
-        found = data.find(delimiter, max(position, self._sought), stop)
-        if found < 0:
-            return self._pass_on(data, position, stop, emit)
-        self._deliver(data, position, found, emit)
-        after = found + len(delimiter)
-        if self._line_table is STANDARD_LINE and state is not COUNTED_BODY and data.startswith(CRLF, after):
-            self._found_at = self._offset + found
-            self._delimited(emit)
-            return self._parts(data, after, emit)
-        self._begin_line(found)
-        if state is COUNTED_BODY:
-            self._remaining -= after - position
-            return self._counted(after, emit)
-        return after
+            stop = min(stop, self._body_end)
+        position, begin, after, kind, end = self._find_line(data, position, after, stop, emit)
+        if kind is CUT and state is COUNTED_BODY and stop == self._body_end:
+            return self._complete(data, position, begin, after, emit)
+        self._deliver(data, position, begin, emit)
+        if kind is CUT:
+            return self._hold(data, begin, end)
+        self._end_part(begin, after, end, emit)
+        if kind is CLOSE_DELIMITER:
+            return self._end(end, emit)
+        self._state = HEADERS
+        if kind is HEADER:
+            self._forgive("header-on-delimiter-line", after, None)
+            end = after
+        return end - len(framing.newline)
 
-    def _resume(self, data: bytes, position: int, stop: int, emit: Callable[[Event], object]) -> int:
-        """Go on with a delimiter of which an earlier chunk held the beginning."""
-        rest = self._delimiter[self._matched :]
-        piece = data[position : min(stop, position + len(rest))]
-        if rest.startswith(piece):
-            if self._state is COUNTED_BODY:
-                self._remaining -= len(piece)
-            self._matched += len(piece)
-            if len(piece) == len(rest):
-                self._begin_line(position + len(piece) - len(self._delimiter))
-            return position + len(piece)
-        self._release(position, emit)
-        return position
+    def _find_line(
+        self, data: bytes, position: int, after: int, stop: int, emit: Emit
+    ) -> tuple[int, int, int, Line, int]:
+        """Look for a delimiter line in data[position:stop], and hand on the text before what is none.
 
-    def _release(self, position: int, emit: Callable[[Event], object]) -> None:
-        """What looked like a delimiter, up to ``position`` of the chunk in hand, was none."""
-        held = self._delimiter[self._shared : self._matched] + self._line_bytes
-        self._matched = self._shared = 0
-        self._line_bytes = b""
-        before = position - len(held)
-        self._offset += before
-        self._deliver(held, 0, len(held), emit)
-        self._offset -= before
+        :param after: where the boundary ends of a delimiter that is known to be at ``position``, or -1.
+        :return: what is handed on; where the line begins, where its boundary ends, its kind, and its end. If there is
+            none the kind is CUT: what is there may be the beginning of one, and was read up to the last; the third is
+            -1 where not even the boundary is complete.
+        """
+        framing = self._framing
+        begin, seen, self._held.seen = position, self._held.seen, 0
+        if seen >= framing.boundary_end(data):
+            after = framing.boundary_end(data)
+        elif after < 0:
+            begin, after = framing.find(data, position, stop, seen)
+            seen = 0
+        while after >= 0:
+            kind, end = framing.read_line(data, after, max(seen, after), stop)
+            if begin > position:
+                self._deliver(data, position, begin, emit)
+                position = begin
+            self._check_padding(kind, after, end, stop)
+            if kind is not DATA:
+                return position, begin, after, kind, end
+            if self._state is PREAMBLE and data.startswith(LF, end) and data[after:end] != b"-":
+                raise ParseError("the first delimiter line ends in LF alone", code="line-feed-only", **self._where(end))
+            begin, after = framing.find(data, end, stop, 0)
+            seen = 0
+        return position, begin, -1, CUT, stop
 
-    def _pass_on(self, data: bytes, position: int, stop: int, emit: Callable[[Event], object]) -> int:
-        """No delimiter in data[position:stop]: deliver it, but for a beginning of one at its end."""
-        end = stop
-        reached = self._state is COUNTED_BODY and stop - position >= self._remaining
-        if not reached or self._ends_leniently():
-            hold = data.rfind(self._initial, max(position, stop - len(self._delimiter) + 1), stop)
-            if hold >= 0 and self._delimiter.startswith(data[hold:stop]):
-                end = hold
-        self._deliver(data, position, end, emit)
-        self._matched, self._shared = stop - end, 0
-        if self._state is COUNTED_BODY:
-            self._remaining -= stop - position
-            return self._counted(stop, emit)
-        return stop
+    def _check_padding(self, kind: Line, after: int, end: int, stop: int) -> None:
+        """Hold ``max_header_line`` for what a delimiter line has after its boundary."""
+        most = self.limits.max_header_line
+        if most is not None:
+            passed = after + most + 2
+            if (stop if kind is CUT else end if kind is DATA else end - 1) >= passed:
+                self._exceed("max_header_line", "delimiter line", passed)
 
-    def _search_images(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
-        """In an image stream, where a delimiter may do without its line end."""
-        delimiter, newline = self._delimiter, self._newline
-        dash_boundary = delimiter[len(newline) :]
-        stop = len(data)
-        start = position
-        while start < self._rejoined and not may_begin(delimiter, dash_boundary, data, start):
-            start += 1
-        if start < self._rejoined:
-            # Of what was held nothing is searched again: here is the delimiter, or it is still incomplete.
-            found = start if data.startswith(dash_boundary, start) else start + len(newline)
-            found = found if data.startswith(dash_boundary, found) else -1
-        else:
-            found = data.find(dash_boundary, start)
-        after = found + len(dash_boundary)
-        hold = stop
-        if found >= 0:
-            begin = found - len(newline) if data.endswith(newline, position, found) else found
-        else:
-            for candidate in _CANDIDATE(data, max(start, stop - len(delimiter) + 1)):
-                if may_begin(delimiter, dash_boundary, data, candidate.start()):
-                    hold = candidate.start()
-                    break
-            begin = hold
-        if self._state is COUNTED_BODY:
-            end = position + self._remaining
-            if stop >= end and (found < 0 or after > end):
-                self._deliver(data, position, end, emit)
-                self._remaining = 0
-                self._counted(end, emit)
-                position = end
-            else:
-                self._remaining -= (hold if found < 0 else after) - position
-        if self._state is SURPLUS:
-            position = max(position, self._body_end - self._offset)  # what was held back may have been of the body
-        self._deliver(data, position, max(position, begin), emit)
-        if found < 0:
-            self._held = data[hold:]
-            return stop
-        self._begin_line(begin)
-        self._shared = len(newline) if begin == found else 0
-        return self._counted(after, emit)
-
-    def _deliver(self, data: bytes, start: int, end: int, emit: Callable[[Event], object]) -> None:
+    def _deliver(self, data: bytes, start: int, end: int, emit: Emit) -> None:
         """Hand on data[start:end] of a body; count it as preamble before the first part."""
-        if start == end:
+        first = self._start - self._offset
+        start = max(start, first)  # the line end before it might have been a delimiter's
+        if start >= end:
             return
-        size = self._size + end - start
-        if self._state is PREAMBLE:
-            self._skip("preamble", self.limits.max_preamble, end - start, start)
-            return
-        if size > self._terms.max_part_size:
-            end = start + self._terms.max_part_size - self._size
-            if start < end and self._state is not SURPLUS:
-                emit(data[start:end])
-            self._exceed("max_part_size", "body", end)
-        self._size = size
-        if self._state is not SURPLUS:
+        state, most = self._state, self.limits.max_part_size
+        if state is PREAMBLE:
+            room = min(_SHOWN, bound(self.limits.max_preamble)) - len(self._held.first)
+            if room > 0:
+                self._held.first += data[start : min(end, start + room)]
+            self._skip("preamble", end)
+        elif most is not None and end - first > most:
+            self._deliver(data, start, first + most, emit)
+            self._exceed("max_part_size", "body", first + most)
+        elif state is not SURPLUS and not self._dropped:
             emit(data[start:end])
 
-    def _skip(self, what: str, most: int | None, size: int, position: int) -> None:
-        if self._terms.form_data and self.policy.rules.text_around_form_data is REJECT:
-            raise ParseError(f"{what} in form-data (RFC 7578)", **self._where(position))
-        if most is not None and self._size + size > most:
-            self._exceed(f"max_{what}", what, position + most - self._size)
-        self._size += size
+    def _skip(self, what: str, end: int) -> None:
+        """Count the preamble or epilogue up to ``end``."""
+        first = self._start - self._offset
+        if self.subtype == "form-data" and self.policy.rules.text_around_form_data is REJECT:
+            raise ParseError(f"{what} in form-data (RFC 7578)", code=what, **self._where(first))
+        most: int | None = getattr(self.limits, f"max_{what}")
+        if most is not None and end - first > most:
+            self._exceed(f"max_{what}", what, first + most, self._missed())
 
-    def _delimited(self, emit: Callable[[Event], object]) -> None:
-        """A delimiter line is complete: the part before it ends."""
-        before = self._before if self._state is DELIMITER_LINE else self._state
-        if before is BODY or (before is COUNTED_END and not self._ends_at_length()):
+    def _missed(self, more: bytes = b"") -> str:
+        """What was looked for, and what was there instead, before the first delimiter."""
+        text = (self._held.first + more)[:_SHOWN]
+        if self._state is not PREAMBLE or not text:
+            return ""
+        first = text.partition(LF)[0].rstrip(b"\r").decode("latin-1")
+        return f"; no line is {self._framing.dash_boundary.decode()!r}, the first is {first!r}"
+
+    def _end_part(self, begin: int, after: int, end: int, emit: Emit) -> None:
+        """A delimiter line is complete, which ends at ``end``: the part before it ends, if there is one."""
+        state, part = self._state, self.part
+        if part is None or state is PREAMBLE:
+            return
+        size = self._offset + begin - self._start
+        if state is BODY or (state is COUNTED_END and not self._ends_at_length):
             emit(PART_END)
-        elif before is COUNTED_BODY:
+        elif state is COUNTED_BODY:
+            if not self._ends_leniently:
+                raise ParseError(
+                    "delimiter before the end of the part's Content-Length",
+                    code="content-length-too-large",
+                    **self._where(end),
+                )
             emit(PART_END)
-            self._forgive("content-length-too-large", self._found_at - self._offset, self._index)
-        elif before is SURPLUS:
-            self._end_surplus()
-        if self._images and self._shared and self._size:
-            self._forgive("no-line-end-before-delimiter", self._found_at - self._offset, self._index)
-        self._matched = self._shared = 0
+            self._forgive("content-length-too-large", begin, part.index)
+        elif state is SURPLUS and part.content_length is not None:
+            surplus = begin - self._body_end
+            if surplus > 0:
+                self._forgive("content-length-too-small", self._body_end, part.index, surplus)
+            elif surplus < 0 and part.content_length:
+                self._forgive("content-length-too-large", begin, part.index)
+            size = max(size, part.content_length)
+        if size > 0 and after - begin < len(self._framing.delimiter):
+            self._forgive("no-line-end-before-delimiter", begin, part.index)
 
-    def _end_surplus(self) -> None:
-        """A delimiter was found after the end of a counted body, or across it."""
-        surplus = self._found_at - self._body_end
-        if surplus > 0:
-            self._forgive("content-length-too-small", self._body_end - self._offset, self._index, surplus)
-        elif surplus < 0 and self._size:
-            self._forgive("content-length-too-large", self._found_at - self._offset, self._index)
+    def _end(self, position: int, emit: Emit) -> int:
+        self._state = EPILOGUE
+        self._start = self._offset + position
+        emit(END)
+        return position
 
+    def _epilogue(self, data: bytes, position: int, emit: Emit) -> int:
+        self._skip("epilogue", len(data))
+        return len(data)
+
+    # Where a Content-Length says where the body ends
+
+    @property
+    def _body_end(self) -> int:
+        """Where in the data in hand."""
+        length = None if self.part is None else self.part.content_length
+        return self._start - self._offset + (length or 0)
+
+    @property
     def _ends_at_length(self) -> bool:
         return self.policy.rules.body_ends_at_content_length is ACCEPT
 
+    @property
     def _ends_leniently(self) -> bool:
         return self.policy.rules.wrong_content_length is FORGIVE
 
-    # COUNTED_BODY and COUNTED_END: a Content-Length says where the body ends
-
-    def _counted(self, position: int, emit: Callable[[Event], object]) -> int:
-        """After each move in a counted body: end it when all its bytes are here, whatever they looked like."""
-        if self._remaining == 0 and (
-            self._state is COUNTED_BODY or (self._state is DELIMITER_LINE and self._before is COUNTED_BODY)
-        ):
+    def _complete(self, data: bytes, position: int, begin: int, after: int, emit: Emit) -> int:
+        """A counted body is complete, whatever it looked like; from ``begin`` it may be of a delimiter too."""
+        end = self._body_end
+        self._deliver(data, position, end, emit)
+        if self._ends_at_length:
+            emit(PART_END)
+        if self._ends_leniently:
+            self._state = SURPLUS
             # A close-delimiter that the body ends with is left to it: the CRLF after it may be of another delimiter.
-            in_line = self._state is DELIMITER_LINE and self._line != Line.CLOSE
-            matched = self._matched if in_line or self._state is COUNTED_BODY else 0
-            self._state = COUNTED_BODY
-            self._release(position, emit)
-            self._body_end = self._offset + position
-            if self._ends_leniently():
-                # What is of the body may yet turn out to be of a delimiter too.
-                self._matched = self._shared = matched
-                self._before = SURPLUS
-                self._state = DELIMITER_LINE if in_line else SURPLUS
-            else:
-                self._state = COUNTED_END
-            if self._ends_at_length():
-                emit(PART_END)
-        return position
+            return end if after >= 0 and data[after:end].rstrip(b" \t") == b"--" else begin
+        self._state = COUNTED_END
+        # The CRLF of the blank line may be the delimiter's, where there was no body.
+        return begin if self._offset + end == self._start else end
 
-    def _expect(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
-        if self._matched == 0 and self._size == 0 and data[position] == DASH:
-            self._matched = 2  # the CRLF of the blank line is the delimiter's
-        rest = self._delimiter[self._matched :]
-        piece = data[position : position + len(rest)]
-        if not rest.startswith(piece):
+    def _expect(self, data: bytes, position: int, emit: Emit) -> int:
+        """COUNTED_END: a delimiter line, and nothing else."""
+        delimiter = self._framing.delimiter
+        seen, self._held.seen = self._held.seen, 0
+        start = self._body_end
+        if position < start:
+            if len(data) == start:
+                return self._hold(data, position, 0)
+            if not data.startswith(b"-", start):
+                position = start
+        after = position + len(delimiter)
+        if not delimiter.startswith(data[position:after]):
             self._overrun()
-        self._matched += len(piece)
-        if len(piece) == len(rest):
-            self._begin_line(position)
-        return position + len(piece)
-
-    def _too_early(self, position: int) -> NoReturn:
-        raise ParseError("delimiter before the end of the part's Content-Length", **self._where(position))
+        kind, end = CUT, len(data)
+        if after <= len(data):
+            kind, end = self._framing.read_line(data, after, max(seen, after), len(data))
+            self._check_padding(kind, after, end, len(data))
+        if kind is DATA:
+            self._overrun()
+        if kind is CUT:
+            return self._hold(data, position, end)
+        self._end_part(position, after, end, emit)
+        if kind is CLOSE_DELIMITER:
+            return self._end(end, emit)
+        self._state = HEADERS
+        return end - len(CRLF)
 
     def _overrun(self) -> NoReturn:
-        where = self._where(self._body_end - self._offset)
-        raise ParseError(f"no delimiter after the {self._size} bytes of Content-Length", **where)
+        end = self._body_end
+        size = end + self._offset - self._start
+        raise ParseError(
+            f"no delimiter after the {size} bytes of Content-Length",
+            code="content-length-too-small",
+            **self._where(end),
+        )
 
-    # DELIMITER_LINE
+    # Header blocks
 
-    def _begin_line(self, position: int) -> None:
-        """A delimiter has been found that begins at ``position``; the rest of its line says whether it is one."""
-        self._found_at = self._offset + position
-        self._before = self._state
-        self._state = DELIMITER_LINE
-        self._matched = len(self._delimiter)
-        self._line = Line.BOUNDARY
-        self._line_bytes = bytearray()
+    def _exceed_in_headers(self, limit: str, position: int, name: str | None = None) -> NoReturn:
+        value: int = getattr(self.limits, limit)
+        raise LimitExceeded(
+            f"{'header block' if 'header' in limit else 'message'} passes {limit} of {value}",
+            limit=limit,
+            value=value,
+            offset=self._offset + position,
+            part_index=self._next_index,
+            part_name=name,
+        )
 
-    def _delimiter_line(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
-        counted = self._before is COUNTED_BODY
-        stop = len(data)
-        if counted:
-            stop = min(stop, position + self._remaining)
-        most = bound(self.limits.max_header_line)
-        stop = min(stop, position + most + len(CRLF) - len(self._line_bytes))
-        line: int | None = self._line
-        table = self._line_table
-        end = position
-        while end < stop and line is not None and line not in LINE_DONE:
-            line = table[line].get(data[end])
-            end += 1
-        if line is None:
-            return self._not_a_delimiter(data, position, end - 1, emit)
-        self._line = line
-        if counted:
-            self._remaining -= end - position
-        if line not in LINE_DONE:
-            self._line_bytes += data[position:end]
-            if len(self._line_bytes) >= most + len(CRLF):
-                self._exceed("max_header_line", "delimiter line", end)
-            return self._counted(end, emit)
-        if counted and not self._ends_leniently():
-            self._too_early(end)
-        self._line_bytes = b""
-        self._delimited(emit)
-        if line == Line.IS_CLOSE_DELIMITER:
-            self._end(emit)
-            return end
-        if self._line_table is STANDARD_LINE and data.endswith(CRLF, 0, end):
-            return self._parts(data, end - len(CRLF), emit)
-        self._begin_headers()
-        if line == Line.IS_HEADER:
-            self._forgive("header-on-delimiter-line", end - len(HEADER), None)
-            self._block += HEADER
-        return end
+    @property
+    def _next_index(self) -> int:
+        return 0 if self.part is None else self.part.index + 1
 
-    def _not_a_delimiter(self, data: bytes, position: int, end: int, emit: Callable[[Event], object]) -> int:
-        if self._before is COUNTED_END:
-            self._overrun()
-        self._line_bytes += data[position:end]
-        if self._before is PREAMBLE and data[end] == LF[0] and self._line_bytes != b"-":
-            raise ParseError("the first delimiter line ends in LF alone", **self._where(end))
-        if self._before is COUNTED_BODY:
-            self._remaining -= end - position
-        self._state = self._before
-        self._release(end, emit)
-        return end
-
-    def _end(self, emit: Callable[[Event], object]) -> None:
-        self._state = EPILOGUE
-        self._size = 0
-        emit(END)
-
-    def _epilogue(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
-        self._skip("epilogue", self.limits.max_epilogue, len(data) - position, position)
-        return len(data)
-
-    # HEADERS
-
-    def _begin_headers(self) -> None:
-        self._state = HEADERS
-        self._block = bytearray()
-        self._line_start = self._searched = self._fields = 0
-
-    def _headers(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
-        """Gather a header block line by line."""
-        block = self._block
-        origin = position - len(block)  # where the block would begin in data
-        block += data[position : position + _GATHER]
-        newline = self._newline
-        while True:
-            start = self._line_start
-            end = block.find(newline, self._searched)
-            if end < 0:
-                half = newline is CRLF and block.endswith(b"\r")
-                self._searched = max(start, len(block) - half)
-                self._check_line(start, len(block) - half, origin)
-                return origin + len(block)
-            after = origin + end + len(newline)
-            if end == start:
-                raw = bytes(block[: max(0, start - len(newline))])
-                self._begin_part(raw if newline is CRLF else raw.replace(LF, CRLF), origin, after, emit)
+    def _headers(self, data: bytes, position: int, emit: Emit) -> int:
+        """HEADERS: from the line end of a delimiter line to that of the blank line."""
+        framing, limits, held = self._framing, self.limits, self._held
+        block, origin, after = None, position + 2, 0
+        # Mostly a block is no delimiter line, and so short that no limit can be passed.
+        if framing.newline is CRLF and not held.line and (held.seen or not data.startswith(b"-", origin)):
+            end = data.find(_BLANK_LINE, position + held.seen)
+            size = (len(data) if end < 0 else end) - origin
+            line, total, most = limits.max_header_line, limits.max_header_bytes, limits.max_headers
+            if (
+                (line is None or size <= line)
+                and (total is None or size <= total)
+                and (most is None or size < 3 * most or (end >= 0 and data.count(CRLF, origin, end) < most))
+            ):
+                if end < 0:
+                    return self._hold(data, position, len(data) - _begun(data[-3:]))
+                block = data[origin:end]
+                after = end + 4
+                held.seen = 0
+        if block is None:
+            block, origin, after = self._gather(data, position, emit)
+            if block is None:
                 return after
-            self._check_line(start, end, origin)
-            if start == 0:
-                line = self._adjacent(bytes(block[:end]))
-                if line is Line.IS_HEADER:
-                    dashes = len(self._delimiter) - len(newline)
-                    self._forgive("header-on-delimiter-line", origin + dashes, None)
-                    del block[:dashes]
-                    origin += dashes
-                    self._searched = 0
-                    continue
-                if line is not None:
-                    self._begin_headers()
-                    if line is Line.IS_CLOSE_DELIMITER:
-                        self._end(emit)
-                    return after
-            if block[start] not in b" \t":
-                self._fields += 1
-                if self._fields > bound(self.limits.max_headers):
-                    self._exceed_in_headers("max_headers", origin + end, self._index + 1)
-            self._line_start = self._searched = end + len(newline)
+        index = 0 if self.part is None else self.part.index + 1
+        offset = self._offset + origin
+        try:
+            part = PartBegin(block, self.subtype == "form-data", self.policy, limits, index, offset)
+        except MultipartError as exc:
+            exc.offset, exc.part_index = offset, index
+            raise
+        if part.defects:
+            for kind in part.defects:
+                self._forgive(kind, origin, index)
+        if limits.max_parts is not None or limits.max_total_header_bytes is not None:
+            self._count(part, origin)
+        self.part = part
+        self._state = BODY
+        self._start = self._offset + after
+        self._dropped = False
+        emit(part)
+        if part.content_length is not None:
+            self._state = COUNTED_BODY
+            if part.content_length == 0:
+                return self._complete(b"", after, after - framing.shared, -1, emit)
+        return after - framing.shared
 
-    def _check_line(self, start: int, end: int, origin: int) -> None:
-        """Hold the bounds on one header line and on the block; of two that are passed, the first counts."""
-        line_end = start + bound(self.limits.max_header_line)
-        block_end = bound(self.limits.max_header_bytes)
-        if start < end and end > min(line_end, block_end):
-            limit = "max_header_line" if line_end <= block_end else "max_header_bytes"
-            self._exceed_in_headers(limit, origin + min(line_end, block_end), self._index + 1)
-
-    def _begin_part(self, block: bytes, position: int, body: int, emit: Callable[[Event], object]) -> None:
-        head = CRLF + block if block else b""
-        begin = self._terms.cache.get(head)
-        if begin is None:
-            begin = self._read_block(head, self._index + 1, position, is_short=_is_short(head))
-        self._index += 1
-        self._name = begin.name
+    def _count(self, part: PartBegin, position: int) -> None:
+        """Hold the limits on all parts of the message."""
         usage = self._usage
         usage[0] += 1
-        usage[1] += len(block)
-        if usage[0] > self._terms.max_parts:
-            self._exceed_in_headers("max_parts", position, self._index, begin.name)
-        if usage[1] > self._terms.max_total_header_bytes:
-            self._exceed_in_headers("max_total_header_bytes", position, self._index, begin.name)
-        if self.starts is not None:
-            self.starts.append(self._offset + position)
-        emit(begin)
-        self._begin_body(begin, body, emit)
+        usage[1] += len(part.raw)
+        if usage[0] > bound(self.limits.max_parts):
+            self._exceed_in_headers("max_parts", position, part.name)
+        if usage[1] > bound(self.limits.max_total_header_bytes):
+            self._exceed_in_headers("max_total_header_bytes", position, part.name)
 
-    def _read_block(self, head: bytes, index: int, position: int, *, is_short: bool) -> PartBegin:
-        block = head[2:]
-        try:
-            begin = PartBegin(block, form_data=self._terms.form_data, policy=self.policy, limits=self.limits)
-        except MultipartError as exc:
-            exc.offset = self._offset + position
-            exc.part_index = index
-            raise
-        for kind in begin.defects:
-            self._forgive(kind, position, index)
-        if (
-            not begin.defects
-            and begin.boundary is None  # whose length may be within other limits, and not within these
-            and is_short
-            and block.count(b";") <= _FAST_PARAMETERS
-        ):
-            cache = self._terms.cache
-            if len(cache) >= _CACHE_SIZE:
-                cache.clear()
-            cache[head] = begin
-        return begin
+    def _gather(self, data: bytes, position: int, emit: Emit) -> tuple[bytes | None, int, int]:
+        """Read a header block line by line.
 
-    def _begin_body(self, begin: PartBegin, position: int, emit: Callable[[Event], object]) -> None:
-        self._size = 0
-        # The line end of the blank line may be that of the delimiter too.
-        self._matched = self._shared = 0 if self._images else len(self._newline)
-        if begin.content_length is None:
-            self._state = BODY
-        else:
-            self._state = COUNTED_BODY
-            self._remaining = begin.content_length
-            self._counted(position, emit)
-
-    def _adjacent(self, line: bytes) -> Line | None:
-        """Whether a line where a header block should begin is a delimiter line, and which."""
-        dash_boundary = self._dash_boundary
-        if not line.startswith(dash_boundary):
-            return None
-        return read_line(line[len(dash_boundary) :], images=self._images)
-
-    # The loop over small parts
-
-    def _parts(self, data: bytes, position: int, emit: Callable[[Event], object]) -> int:
-        """Read the parts that lie whole in ``data``, from the CRLF at ``position`` that ends a delimiter line.
-
-        A window of the data is split at its delimiters in one go. Each piece then is the end of a delimiter line, a
-        header block, a blank line and a body. One look into the cache, for all that stands before the blank line, says
-        that the delimiter line and the headers are good; and with that, that the part before has ended.
-
-        :return: how far it got, with the state set for what comes there.
+        :return: the block, where it begins, and where its blank line ends; or None, and how far it got in the last.
         """
-        terms, usage, starts = self._terms, self._usage, self.starts
-        delimiter, size = self._delimiter, len(self._delimiter)
-        cache = terms.cache
-        cached = cache.get
-        # The part before position: it has ended if the delimiter between them is one.
-        begin: PartBegin | None = None
-        body = b""
-        split = terms.fast and self._offset + position >= self._step_to
-        while split:
-            window = data[position : position + self._window]
-            pieces = window.split(delimiter)
-            rest = pieces.pop()
-            first = index = self._index
-            header_bytes = 0
-            room, header_room = terms.max_parts - usage[0], terms.max_total_header_bytes - usage[1]
-            length = len(window)
-            stop = position + length
-            careful = starts is not None or len(pieces) > room or length > header_room or length > terms.max_part_size
-            try:
-                for piece in pieces:
-                    head, blank, text = piece.partition(BLANK)
-                    following = cached(head)
-                    if following is None and terms.form_data and len(head) <= _FAST_BYTES:
-                        following = read_common_form_block(head)
-                        if following is not None:
-                            if len(cache) >= _CACHE_SIZE:
-                                cache.clear()
-                            cache[head] = following
-                    if not blank or (following is None and not _is_short(head)):
-                        split = False
-                        break
-                    if begin is not None:
-                        emit(PART_END)
-                    begin = following or self._read_block(head, index + 1, position + 2, is_short=True)
-                    body = text
-                    index += 1
-                    header_bytes += len(begin.raw)
-                    if careful:
-                        if index - first > room or header_bytes > header_room:
-                            limit = "max_parts" if index - first > room else "max_total_header_bytes"
-                            self._exceed_in_headers(limit, position + 2, index, begin.name)
-                        if starts is not None:
-                            starts.append(self._offset + position + 2)
-                    emit(begin)
-                    counted = begin.content_length
-                    if (counted is not None and counted != len(body)) or (careful and len(body) > terms.max_part_size):
-                        self._go_by_steps(stop, length)
-                        self._name = begin.name
-                        position += len(head) + len(BLANK)
-                        self._begin_body(begin, position, emit)
-                        return position
-                    if body:
-                        emit(body)
-                    position += len(piece) + size
-            finally:
-                self._index = index
-                usage[0] += index - first
-                usage[1] += header_bytes
-            if not split:
-                self._go_by_steps(stop, length)
-            elif rest.startswith(CLOSE_LINE):
-                emit(PART_END)
-                self._end(emit)
-                return position + len(CLOSE_LINE)
-            elif stop < len(data) or len(rest) > _FAST_BYTES:
-                blank_line = data.find(BLANK, position, position + _FAST_BYTES + len(BLANK))
-                if blank_line >= 0 and pieces and stop < len(data) and len(rest) <= _FAST_BYTES:
-                    self._window = min(2 * self._window, _MAX_WINDOW)
+        framing, held = self._framing, self._held
+        newline = framing.newline
+        origin = position + len(newline)  # where the block begins
+        line, seen, fields = origin, origin, 0
+        if held.line:
+            line, seen, fields = held.line, held.seen, held.fields
+        held.line = held.seen = 0
+        while True:
+            end = data.find(newline, seen)
+            if end < 0:
+                end = len(data)
+                if newline is CRLF and data.endswith(b"\r"):
+                    end = max(line, end - 1)
+                self._check_line(origin, line, end)
+                held.line, held.fields = line - position, fields
+                return None, 0, self._hold(data, position, end)
+            if end == line:
+                block = data[origin : max(origin, end - len(newline))]
+                if newline is LF:
+                    block = block.replace(LF, CRLF)
+                return block, origin, end + len(newline)
+            self._check_line(origin, line, end)
+            if line == origin:
+                kind, start = framing.whole_line(data[line:end])
+                if kind is HEADER:
+                    origin = line = seen = line + start
+                    position = origin - len(newline)
+                    self._forgive("header-on-delimiter-line", origin, None)
                     continue
-                head = data[position : max(position, blank_line)]
-                if blank_line >= 0 and _is_short(head):
-                    self._window = _MIN_WINDOW
-                    if begin is not None:
-                        emit(PART_END)
-                    return self._begin_long(head, data, position, stop, emit)
-                self._go_by_steps(stop, length)
-            split = False
-        if begin is not None:
-            if not data.startswith(CRLF, position):
-                return self._reopen(begin, len(body), position - size, emit)
-            emit(PART_END)
-        self._begin_headers()
-        return position + len(CRLF)
+                if kind is CLOSE_DELIMITER:
+                    return None, 0, self._end(end + len(newline), emit)
+                if kind is DELIMITER:
+                    return None, 0, end
+            if not data.startswith((b" ", b"\t"), line):
+                fields += 1
+                if fields > bound(self.limits.max_headers):
+                    self._exceed_in_headers("max_headers", end)
+            line = seen = end + len(newline)
 
-    def _go_by_steps(self, stop: int, length: int) -> None:
-        """A window had an odd part: what follows may be no better, and then to split it would be a search in vain."""
-        self._step_to = self._offset + stop + 4 * length
-        self._window = _MIN_WINDOW
+    def _check_line(self, origin: int, start: int, end: int) -> None:
+        """Hold the bounds on one header line and on the block; of two that are passed, the first counts."""
+        line_end = start + bound(self.limits.max_header_line)
+        block_end = origin + bound(self.limits.max_header_bytes)
+        if start < end and end > min(line_end, block_end):
+            limit = "max_header_line" if line_end <= block_end else "max_header_bytes"
+            self._exceed_in_headers(limit, min(line_end, block_end))
 
-    def _begin_long(self, head: bytes, data: bytes, position: int, stop: int, emit: Callable[[Event], object]) -> int:
-        """Begin the part whose ``head`` is at ``position``, and which does not end before ``stop``."""
-        delimiter, body = self._delimiter, position + len(head) + len(BLANK)
-        self._begin_part(head[2:], position + len(CRLF), body, emit)
-        if self._state is not BODY or stop - body < len(delimiter):
-            return body
-        found = data.find(delimiter, stop - len(delimiter) + 1) if stop < len(data) else -1
-        if found < 0:
-            return self._pass_on(data, body, len(data), emit)
-        self._matched = self._shared = 0
-        self._deliver(data, body, found, emit)
-        return found
+    # The end of the input
 
-    def _reopen(self, begin: PartBegin, size: int, position: int, emit: Callable[[Event], object]) -> int:
-        """The delimiter at ``position``, after ``size`` bytes of body, is incomplete, padded, or none."""
-        self._name = begin.name
-        self._size = size
-        self._matched = self._shared = 0
-        if begin.content_length is None:
-            self._state = BODY
+    def _end_input(self, emit: Emit) -> None:
+        framing, held = self._framing, self._held.data
+        in_headers = self._state is HEADERS
+        after = framing.boundary_end(held)
+        in_line = not in_headers and 0 < after <= len(held)
+        if in_line and held[after:].rstrip(b" \t") == b"--":
+            self._end_part(-len(held), after - len(held), 0, emit)
+        elif in_headers and framing.whole_line(held[len(framing.newline) :])[0] is CLOSE_DELIMITER:
+            pass
+        elif self.policy.rules.missing_close_delimiter is FORGIVE:
+            self._end_leniently(held, after if in_line else 0, emit)
         else:
-            self._state = COUNTED_BODY
-            self._remaining = 0
-            self._counted(position, emit)
-        return position
+            what = "in a delimiter" if in_line else _PLACES.get(self._state, "in a delimiter")
+            missed = "" if in_line else self._missed(held[max(0, self._start - self._offset + len(held)) :])
+            raise IncompleteBody(f"input ended {what}, without a close-delimiter{missed}", **self._where(0))
+        emit(END)
 
-    _steps: ClassVar[dict[State, Callable[[PushMultipartParser, bytes, int, Callable[[Event], object]], int]]] = {
-        OPENING: _open,
-        PREAMBLE: _search,
-        DELIMITER_LINE: _delimiter_line,
+    def _end_leniently(self, held: bytes, after: int, emit: Emit) -> None:
+        """What there is at the end of the input is all there is; its last delimiter line may have been cut."""
+        state, last = self._state, self._next_index - 1
+        if self._opening is not None and state is OPENING:
+            opened = self._opening.end()
+            self._check_opening(self._opening)
+            if opened is not None:
+                for kind in opened.forgiven:
+                    self._forgive(kind, 0, None)
+                return
+        elif state is HEADERS:
+            block = held[len(self._framing.newline) :]
+            if block and self._framing.whole_line(block)[0] is DATA:
+                self._forgive("headers-cut-short", 0, last + 1)
+        elif after:
+            self._end_part(-len(held), after - len(held), 0, emit)
+        elif state is SURPLUS:
+            surplus = -len(held) - self._body_end
+            if surplus > 0:
+                self._forgive("content-length-too-small", self._body_end, last, surplus)
+        else:
+            self._offset -= len(held)
+            self._deliver(held, 0, len(held), emit)
+            self._offset += len(held)
+            emit(PART_END)
+            self._forgive("part-cut-short", 0, last)
+        self._forgive("missing-close-delimiter", 0, None)
+
+    _steps: ClassVar[dict[State, Callable[[PushMultipartParser, bytes, int, Emit], int]]] = {
+        PREAMBLE: _text,
         HEADERS: _headers,
-        BODY: _search,
-        COUNTED_BODY: _search,
+        BODY: _text,
+        COUNTED_BODY: _text,
         COUNTED_END: _expect,
-        SURPLUS: _search,
+        SURPLUS: _text,
         EPILOGUE: _epilogue,
     }
 
 
-def _is_short(head: bytes) -> bool:
-    """Whether it is CRLF and header lines, or nothing, within the bounds of what the loop may read."""
-    return not head or (head.startswith(CRLF) and len(head) <= _FAST_BYTES and head.count(CRLF) <= _FAST_LINES)
-
-
-_IN_PART = frozenset({BODY, COUNTED_BODY, COUNTED_END, SURPLUS})
-_CANDIDATE = re.compile(rb"[\r\n-]").finditer
-
-
-def _then_raise(events: list[Event], error: MultipartError) -> Iterator[Event]:
-    yield from events
-    raise error.fresh()
+def _begun(tail: bytes) -> int:
+    """How many of the last three bytes of a header block may be of the blank line after it."""
+    return 3 if tail == b"\r\n\r" else 2 if tail[1:] == CRLF else tail[2:] == b"\r"

@@ -58,7 +58,7 @@ class DecodedBody:
             try:
                 piece = codec.read(PIECE)
             except MultipartError as exc:
-                exc.part_index, exc.part_name = self._source.index, self._source.begin.name
+                exc.part_index, exc.part_name = self._source.begin.index, self._source.begin.name
                 raise
             if piece:
                 self._inline += len(piece)

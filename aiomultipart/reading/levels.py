@@ -48,11 +48,8 @@ class Channel:
         if self.error is not None:
             raise self.error.fresh()
 
-    def count(self, begin: PartBegin, limits: Limits, *, index: int, start: int | None) -> None:
+    def count(self, begin: PartBegin, limits: Limits) -> None:
         """Hold the limits on all parts of the message, in the order in which the caller comes to them.
-
-        :param index: of the part at its level.
-        :param start: the offset of its header block.
 
         Each parser holds them for its own level only: it reads ahead, and how far depends on how the input was cut.
 
@@ -69,8 +66,8 @@ class Channel:
                     f"message passes {limit} of {value}",
                     limit=limit,
                     value=value,
-                    offset=start,
-                    part_index=index,
+                    offset=begin.offset,
+                    part_index=begin.index,
                     part_name=begin.name,
                 )
                 raise self.error.fresh()
@@ -115,7 +112,7 @@ class Channel:
 class Level:
     """One multipart body being read."""
 
-    __slots__ = ("channel", "ended", "events", "index", "parser", "part", "receiver")
+    __slots__ = ("channel", "counts", "ended", "events", "parser", "part", "receiver")
 
     @property
     def is_root(self) -> bool:
@@ -127,9 +124,8 @@ class Level:
         self.channel = channel
         self.receiver = receiver
         self.events: deque[Event] = deque()
-        self.index = -1  # of the part that has been come to
-        if parser.limits.max_parts is not None or parser.limits.max_total_header_bytes is not None:
-            parser.starts = deque()
+        limits = parser.limits
+        self.counts = limits.max_parts is not None or limits.max_total_header_bytes is not None
         # Who may read the body that the message has come to: a PartSource, or a reader that has not needed one yet.
         self.part: object = None
         self.ended = False  # whether the end of that body has come, and its event been taken
@@ -170,9 +166,7 @@ class Level:
 
         :raises LimitExceeded: ``max_parts``, ``max_total_header_bytes``.
         """
-        starts = self.parser.starts
-        start = starts.popleft() if starts else None
-        self.channel.count(begin, self.parser.limits, index=self.index, start=start)
+        self.channel.count(begin, self.parser.limits)
 
     async def drain(self) -> None:
         """Read to the end of the input, epilogue included."""
@@ -181,10 +175,7 @@ class Level:
         while True:
             # The end stays: a drain that is cancelled in the epilogue must not hide it.
             while events and events[0] is not END:
-                if isinstance(events.popleft(), PartBegin):
-                    self.index += 1
-            if self.parser.starts is not None:
-                self.parser.starts.clear()
+                events.popleft()
             if not await self.fill():
                 break
         events.clear()
@@ -193,12 +184,11 @@ class Level:
 class PartSource:
     """The raw body of one part, as the readers are constructed with; internal, but for being passed on."""
 
-    __slots__ = ("_rest", "begin", "index", "level")
+    __slots__ = ("_rest", "begin", "level")
 
-    def __init__(self, level: Level, begin: PartBegin, index: int) -> None:
+    def __init__(self, level: Level, begin: PartBegin) -> None:
         self.level = level
         self.begin = begin
-        self.index = index
         self._rest: tuple[bytes, int] | None = None  # what is left of a piece, and from where
 
     @property
@@ -210,11 +200,11 @@ class PartSource:
     @property
     def defects(self) -> tuple[Defect, ...]:
         """What the policy has forgiven in this part so far."""
-        return tuple(defect for defect in self.level.parser.defects if defect.part_index == self.index)
+        return tuple(defect for defect in self.level.parser.defects if defect.part_index == self.begin.index)
 
     def forgive(self, kind: str) -> None:
         """Record a defect of this part, once."""
-        self.level.parser.forgive(kind, part_index=self.index)
+        self.level.parser.forgive(kind, self.begin)
 
     def check(self) -> None:
         """Raise :exc:`StateError` when the part cannot be read now."""
@@ -302,7 +292,7 @@ class LonePart(PartSource):
     __slots__ = ("_lookahead", "_over", "_size")
 
     def __init__(self, level: Level, begin: PartBegin, lookahead: Lookahead) -> None:
-        super().__init__(level, begin, level.index)
+        super().__init__(level, begin)
         self._lookahead = lookahead
         self._size = 0
         self._over = False  # an earlier call has handed out the last byte
@@ -350,7 +340,7 @@ class LonePart(PartSource):
                     raise  # of the source
         error = parser.error
         # The body was complete, so that nothing more may come; and what is wrong in the next part is not ours to say.
-        if error is not None and error.part_index == self.index and not isinstance(error, IncompleteBody):
+        if error is not None and error.part_index == self.begin.index and not isinstance(error, IncompleteBody):
             raise error.fresh()
 
 
@@ -425,6 +415,5 @@ def lone_part(boundary: bytes, headers: CIMultiDictProxy[str], content: ByteStre
     if not isinstance(begin, PartBegin):
         raise TypeError(f"the parser began a part with {begin!r}")
     level.events.extend(events)
-    level.index = 0
     level.part = part = LonePart(level, begin, lookahead)
     return part

@@ -82,7 +82,6 @@ class BodyPartReader:
 
     # What it is made of then; only part_of() sets them
     _level: Level
-    _index: int
 
     def __init__(
         self,
@@ -126,7 +125,6 @@ class BodyPartReader:
         """
         self = _new(cls)
         self._level = level
-        self._index = level.index
         self._begin = begin
         level.part = self
         if default_charset is not None:
@@ -141,7 +139,7 @@ class BodyPartReader:
         source = self._own_source
         if source is None:
             level = self._level
-            self._own_source = source = PartSource(level, self._fields, self._index)
+            self._own_source = source = PartSource(level, self._fields)
             if level.part is self:
                 level.part = source
         return source
@@ -163,12 +161,9 @@ class BodyPartReader:
                 raw = block.encode(errors="surrogateescape")  # as aiohttp decodes them
             except UnicodeEncodeError as exc:
                 raise ParseError(f"header fields that are no text: {exc}") from exc
-            self._begin = PartBegin(
-                raw,
-                form_data=self._message_subtype() == "form-data",
-                policy=self._source.level.parser.policy,
-                limits=self._source.level.parser.limits,
-            )
+            parser, begin = self._source.level.parser, self._source.begin
+            is_form = self._message_subtype() == "form-data"
+            self._begin = PartBegin(raw, is_form, parser.policy, parser.limits, begin.index, begin.offset)
         return self._begin
 
     def _message_subtype(self) -> str:
@@ -288,7 +283,7 @@ class BodyPartReader:
                 f"body passes client_max_size of {most}",
                 limit="client_max_size",
                 value=most,
-                part_index=self._source.index,
+                part_index=self._source.begin.index,
                 part_name=self.name,
             )
 
@@ -419,7 +414,7 @@ class BodyPartReader:
 
     def _placed(self, error: E) -> E:
         """The error, saying in which part it came up."""
-        error.part_index, error.part_name = self._source.index, self.name
+        error.part_index, error.part_name = self._source.begin.index, self.name
         return error
 
     def _to_text(self, data: bytes, encoding: str | None) -> str:

@@ -123,7 +123,7 @@ class MultipartReader:
             try:
                 parser = outer.parser.nested(content.begin, shared=False)
             except LimitExceeded as exc:
-                exc.part_index = content.index
+                exc.part_index = content.begin.index
                 raise
             self._level = Level(parser, outer.channel, content)
         else:
@@ -131,7 +131,7 @@ class MultipartReader:
             content_type, kind = self._content_type(policy)
             parser = PushMultipartParser.from_content_type(content_type, limits=limits, policy=policy)
             if kind is not None:
-                parser.forgive(kind, part_index=None)
+                parser.forgive(kind, None)
             channel = Channel(open_source(content))
             self._level = Level(parser, channel, channel)
         self._boundary = b"--" + parser.boundary.encode()
@@ -258,8 +258,7 @@ class MultipartReader:
             event = events.popleft()
             if type(event) is PartBegin:  # which takes half as long as isinstance()
                 self._begin = event
-                level.index += 1
-                if level.parser.starts is not None:
+                if level.counts:
                     level.count(event)
                 return event
             if event is END:
@@ -310,7 +309,7 @@ class MultipartReader:
         if isinstance(content, BodyPartReader):
             content = content._source  # noqa: SLF001  (the part that this reader made)
         if not isinstance(content, PartSource):
-            level.part = content = PartSource(level, begin, level.index)
+            level.part = content = PartSource(level, begin)
         options: _SizeOptions = {}
         if self._client_max_size is not None:
             options["client_max_size"] = self._client_max_size

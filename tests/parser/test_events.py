@@ -125,7 +125,18 @@ def test_equality_and_repr() -> None:
     assert part != begin(FIELD + b"; filename=b")
     assert part != FIELD
     assert len({part, begin(FIELD), begin(b"")}) == 2
-    assert repr(begin(b"A: 1")) == "<PartBegin b'A: 1'>"
+    assert repr(begin(b"A: 1")) == "<PartBegin 0 at 0: b'A: 1'>"
+
+
+@pytest.mark.parametrize("block", [FIELD, b"A: 1", b"Content-Type: text/plain; charset=utf-8"])
+def test_copies(block: bytes) -> None:
+    """Also when all that is made on demand has been made."""
+    part = begin(block)
+    assert (len(part.headers), part.media_type is None) == (1, part.content_type is None)
+    for other in (copy.copy(part), copy.deepcopy(part), pickle.loads(pickle.dumps(part))):
+        assert other == part
+        assert [*other.headers.items()] == [*part.headers.items()]
+        assert (other.name, other.media_type, other.charset) == (part.name, part.media_type, part.charset)
 
 
 def test_marks_and_defects() -> None:

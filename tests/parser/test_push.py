@@ -6,7 +6,6 @@ import email.message
 import email.policy
 import hashlib
 import re
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 
 from aiomultipart.exceptions import IncompleteBody, LimitExceeded, MultipartError, ParseError, StateError
 from aiomultipart.limits import Limits
-from aiomultipart.parser import END, PART_END, PartBegin, PushMultipartParser
+from aiomultipart.parser import END, PART_END, Event, PartBegin, PushMultipartParser
 from aiomultipart.policy import Policy
 from tests.support.feeding import cut, cuttings, describe, parse, parse_all, parts, shown
 
@@ -249,12 +248,80 @@ def test_where_parts_begin() -> None:
     message = (
         b"preamble\r\n--b\r\nA: 1\r\n\r\none\r\n--b \r\n\r\ntwo\r\n--b\r\nB: " + b"2" * 2000 + b"\r\n\r\n\r\n--b--"
     )
+    events, error = parse_all(message)
+    assert error is None
+    begins = [event for event in events if isinstance(event, PartBegin)]
+    assert [begin.index for begin in begins] == [0, 1, 2]
+    starts = [message.index(b"A: 1"), message.index(b"\r\n\r\ntwo") + 2, message.index(b"B: ")]
+    assert [begin.offset for begin in begins] == starts
+
+
+def test_a_wrong_boundary_is_shown_beside_what_is_there() -> None:
+    message = b"--real\r\nA: 1\r\n\r\n1\r\n--real--\r\n"
+    error = fail(message, boundary="other")[1]
+    assert error is not None
+    assert "no line is '--other', the first is '--real'" in str(error)
+    error = fail(message * 9, boundary="other", limits=Limits(max_preamble=99))[1]
+    assert isinstance(error, LimitExceeded)
+    assert "no line is '--other', the first is '--real'" in str(error)
+
+
+# Bodies that nobody wants
+
+
+def test_the_rest_of_a_body_is_dropped() -> None:
+    message = b"--b\r\nA: 1\r\n\r\n" + b"x" * 50 + b"\r\n--\r\n" + b"y" * 50 + b"\r\n--b\r\nA: 2\r\n\r\nz\r\n--b--"
     for name, chunks in cuttings(message):
-        parser = PushMultipartParser("b")
-        parser.starts = starts = deque()
+        parser = PushMultipartParser("b", limits=Limits(max_part_size=106))
+        events: list[Event] = []
         for chunk in chunks:
-            list(parser.feed(chunk))
-        assert list(starts) == [message.index(b"A: 1"), message.index(b"\r\n\r\ntwo") + 2, message.index(b"B: ")], name
+            events += parser.feed(chunk)
+            if events and parser.part is not None and parser.part.index == 0:
+                parser.drop()
+        events += parser.close()
+        kept = b"".join(event for event in events if isinstance(event, bytes))
+        if name == "whole":
+            assert kept == b"x" * 50 + b"\r\n--\r\n" + b"y" * 50 + b"z"
+        assert kept.endswith(b"z")
+        if name == "byte by byte":
+            assert kept == b"z"
+        assert [event.raw if isinstance(event, PartBegin) else event for event in events if event != b"z"][-4:] == [
+            PART_END,
+            b"A: 2",
+            PART_END,
+            END,
+        ]
+
+
+def test_a_callback_may_drop_the_body_that_begins() -> None:
+    got: list[bytes] = []
+
+    def begin() -> None:
+        if parser.part is not None and parser.part.index == 0:
+            parser.drop()
+
+    parser = PushMultipartParser(
+        "b", callbacks={"on_part_begin": begin, "on_part_data": lambda data, start, end: got.append(data[start:end])}
+    )
+    parser.feed(b"--b\r\n\r\none\r\n--b\r\nContent-Length: 3\r\n\r\ntwo\r\n--b--")
+    assert got == [b"two"]
+
+
+def test_a_dropped_body_counts_all_the_same() -> None:
+    parser = PushMultipartParser("b", limits=Limits(max_part_size=10))
+    parser.feed(b"--b\r\n\r\n")
+    parser.drop()
+    assert list(parser.feed(b"x" * 10)) == []
+    with pytest.raises(LimitExceeded, match="max_part_size"):
+        parser.feed(b"x")
+
+
+def test_there_is_no_body_to_drop_between_parts() -> None:
+    parser = PushMultipartParser("b")
+    parser.drop()
+    assert b"one" in list(parser.feed(b"--b\r\n\r\none\r\n--b\r\n"))
+    parser.drop()
+    assert b"two" in list(parser.feed(b"\r\ntwo\r\n--b--"))
 
 
 # Form-data and STRICT
@@ -575,13 +642,12 @@ def test_events_before_an_error_come_first() -> None:
         parser.feed(b"")
 
 
-def test_equal_header_blocks_share_a_part() -> None:
-    events = PushMultipartParser("b", subtype="form-data").feed(
-        (b"--b\r\n" + FIELD + b"\r\n\r\n1\r\n") * 2 + b"--b\r\n\r\n\r\n"
-    )
-    first, second, third = (event for event in events if isinstance(event, PartBegin))
-    assert first is second
-    assert third != first
+def test_each_part_has_a_beginning_of_its_own() -> None:
+    events = PushMultipartParser("b", subtype="form-data").feed((b"--b\r\n" + FIELD + b"\r\n\r\n1\r\n") * 2)
+    first, second = (event for event in events if isinstance(event, PartBegin))
+    assert first is not second
+    assert first != second
+    assert (first.raw, first.name, first.index) == (second.raw, second.name, second.index - 1)
 
 
 def test_what_was_good_under_one_policy_is_judged_again_under_another() -> None:
@@ -653,7 +719,8 @@ def test_callbacks() -> None:
         assert list(parser.feed(chunk)) == []
     assert list(parser.close()) == []
     assert calls == ["begin", "end", "begin", "end", "message end"]
-    assert parser.part is None
+    assert parser.part is not None
+    assert parser.part.index == 1
     assert (
         digests == {"a": hashlib.sha256(b"hello").hexdigest(), "b": hashlib.sha256().hexdigest()} or len(digests) == 2
     )
