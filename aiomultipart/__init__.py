@@ -3,6 +3,7 @@
 from . import hdrs
 from .exceptions import (
     CodecError,
+    FieldError,
     IncompleteBody,
     LimitExceeded,
     MultipartError,
@@ -11,6 +12,7 @@ from .exceptions import (
     StateError,
     UnknownEncoding,
     UnsupportedEncoding,
+    UnsupportedMediaType,
 )
 from .forms.asynchronous import Form, FormField, FormFile, UploadedFile, parse_form, read_form
 from .grammar.disposition import (
@@ -89,6 +91,7 @@ __all__ = (
     "Defect",
     "DirectoryTarget",
     "Event",
+    "FieldError",
     "FileTarget",
     "Form",
     "FormData",
@@ -129,6 +132,7 @@ __all__ = (
     "TextIOPayload",
     "UnknownEncoding",
     "UnsupportedEncoding",
+    "UnsupportedMediaType",
     "UploadedFile",
     "ValidatedTarget",
     "content_disposition_filename",

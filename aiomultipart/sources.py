@@ -106,7 +106,7 @@ class AsgiBody:
             if body := message.get("body", b""):
                 return bytes(body)
         if self._is_gone:
-            raise IncompleteBody("the client has disconnected")
+            raise IncompleteBody("the client has disconnected", code="disconnected")
         return None
 
     async def read(self, n: int = -1, /) -> bytes:

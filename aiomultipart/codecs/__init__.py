@@ -92,7 +92,7 @@ def encoder(content_transfer_encoding: str | None, content_coding: str | None) -
 def _transfer_encoding(field_value: str | None) -> _Coding | None:
     name = (field_value or "").strip().lower() or "7bit"
     if name not in _TRANSFER_ENCODINGS:
-        raise UnknownEncoding(f"unknown content transfer encoding {name!r}")
+        raise UnknownEncoding(f"unknown content transfer encoding {name[:40]!r}", code="unknown-transfer-encoding")
     return _TRANSFER_ENCODINGS[name]
 
 
@@ -100,7 +100,8 @@ def _content_coding(field_value: str | None) -> _Coding | None:
     stripped = [name.strip().lower() for name in (field_value or "").split(",")]
     names = [name for name in stripped if name not in ("", "identity")] or ["identity"]
     if len(names) > 1:
-        raise UnknownEncoding(f"more than one content coding: {', '.join(names)!r}")
+        what = f"more than one content coding: {', '.join(names)[:60]!r}"
+        raise UnknownEncoding(what, code="unknown-content-coding")
     if names[0] not in _CONTENT_CODINGS:
-        raise UnknownEncoding(f"unknown content coding {names[0]!r}")
+        raise UnknownEncoding(f"unknown content coding {names[0][:40]!r}", code="unknown-content-coding")
     return _CONTENT_CODINGS[names[0]]

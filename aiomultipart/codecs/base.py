@@ -158,7 +158,10 @@ class Stage(Codec):
         self._slice = memoryview(b"")
 
     def _damaged(self, what: str) -> CodecError:
-        return CodecError(f"{self.coding}: {what}")
+        return CodecError(f"{self.coding}: {what}", code="damaged-body")
+
+    def _cut_short(self) -> CodecError:
+        return CodecError(f"{self.coding}: cut short", code="body-cut-short")
 
     @abstractmethod
     def _step(self, data: memoryview, want: int) -> tuple[bytes, int]:

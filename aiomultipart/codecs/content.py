@@ -66,7 +66,7 @@ class _MembersDecoder(Stage):
 
     def _finish(self) -> bytes:
         if self._member is not None:
-            raise self._damaged("cut short")
+            raise self._cut_short()
         return b""
 
     def _skip(self, data: memoryview) -> bool:
@@ -129,7 +129,7 @@ class DeflateDecoder(_MembersDecoder):
 
     def _finish(self) -> bytes:
         if len(self._head) == 1:
-            raise self._damaged("cut short")
+            raise self._cut_short()
         return super()._finish()
 
 
@@ -156,7 +156,7 @@ class BrotliDecoder(Stage):
 
     def _finish(self) -> bytes:
         if self._raw and not self._stream.is_finished():
-            raise self._damaged("cut short")
+            raise self._cut_short()
         return b""
 
 
@@ -231,7 +231,8 @@ def zstd_encoder() -> Stage:
 def _brotli_library() -> Any:
     brotli = _library("br", "brotli", "brotli")
     if not hasattr(brotli.Decompressor, "can_accept_more_data"):
-        raise UnknownEncoding("content coding 'br' needs brotli 1.2 or later: pip install -U aiomultipart[brotli]")
+        what = "content coding 'br' needs brotli 1.2 or later: pip install -U aiomultipart[brotli]"
+        raise UnknownEncoding(what, code="missing-library")
     return brotli
 
 
@@ -247,5 +248,6 @@ def _library(coding: str, extra: str, *modules: str) -> Any:
         except ImportError as exc:
             missing = exc
     raise UnknownEncoding(
-        f"content coding {coding!r} needs {' or '.join(modules)}: pip install aiomultipart[{extra}]"
+        f"content coding {coding!r} needs {' or '.join(modules)}: pip install aiomultipart[{extra}]",
+        code="missing-library",
     ) from missing

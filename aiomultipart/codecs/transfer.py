@@ -84,7 +84,7 @@ class Base64Decoder(Stage):
         """The error for what is no quartet: 4 characters, or fewer at the end of the input."""
         foreign = quartet.lstrip(_BASE64_ALPHABET)
         if not foreign or _BASE64_PADDED.fullmatch(quartet + b"="):
-            return self._damaged("cut short")
+            return self._cut_short()
         if foreign.startswith(b"="):
             return self._damaged("misplaced padding")
         return self._damaged(f"byte {foreign[0]:#04x} is not in the alphabet")
@@ -176,7 +176,7 @@ class QuotedPrintableDecoder(Stage):
     def _finish(self) -> bytes:
         if self._held.startswith(b"="):
             # "An '=' cannot be the ultimate or penultimate character in the encoded object."
-            raise self._damaged("cut short")
+            raise self._cut_short()
         # The end of the body is the end of a line.
         return self._held if self._held.endswith(b"\r") else b""
 

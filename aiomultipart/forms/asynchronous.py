@@ -361,7 +361,7 @@ class _Reading:
         target = select_target(self._targets, file, self._default or self._spooled_target)
         if any(target is begun for begun in self._begun):
             # It stands in ``targets`` in place of a factory, for one part.
-            raise RejectedPart(f"a second file in field {file.name!r}")
+            raise RejectedPart(f"a second file in field {file.name!r}, whose target is for one", code="second-file")
         self._begun.append(target)
         try:
             await target.start(file)
@@ -433,7 +433,7 @@ def _value(field: Field) -> FormValue:
     try:
         return jsonlib.loads(field.value)
     except (ValueError, RecursionError) as exc:
-        raise CodecError(f"field is not JSON: {exc}", part_name=field.name) from exc
+        raise CodecError(f"field is not JSON: {exc}", code="bad-json", part_name=field.name) from exc
 
 
 AnyHeaders: TypeAlias = Mapping[str, str | bytes | int] | Mapping[bytes, str | bytes | int] | HeaderItems

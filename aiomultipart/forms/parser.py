@@ -20,7 +20,14 @@ from urllib.parse import unquote_to_bytes
 
 from aiomultipart import hdrs
 from aiomultipart.codecs import Codec, decoder
-from aiomultipart.exceptions import IncompleteBody, LimitExceeded, MultipartError, ParseError, UnknownEncoding
+from aiomultipart.exceptions import (
+    IncompleteBody,
+    LimitExceeded,
+    MultipartError,
+    ParseError,
+    UnknownEncoding,
+    UnsupportedMediaType,
+)
 from aiomultipart.grammar.boundary import parse_boundary
 from aiomultipart.grammar.charsets import CHARSET_FIELD, decode_text, lookup_charset
 from aiomultipart.grammar.fields import HeaderItems, as_multidict, parse_content_length
@@ -74,7 +81,8 @@ class FormParser:
     :param policy: how odd constructs are read.
     :param is_file: whether a part without a ``filename`` is a file nevertheless; none is, if not given.
     :ivar content_length: of the request, in bytes; None if it is not known.
-    :raises ParseError: the Content-Type is missing, or none of a form; the Content-Length is no length.
+    :raises ParseError: the Content-Type is missing; the Content-Length is no length.
+    :raises UnsupportedMediaType: the Content-Type is none of a form.
     :raises LimitExceeded: the Content-Length passes ``max_total_size``.
     """
 
@@ -97,7 +105,7 @@ class FormParser:
             counts = {parse_content_length(length.strip(" \t")) for length in lengths}
             self.content_length = counts.pop()
             if counts:
-                raise ParseError("Content-Length: there more than once")
+                raise ParseError("Content-Length: there more than once, and not the same", code="repeated-field")
         most = limits.max_total_size
         if most is not None and self.content_length is not None and self.content_length > most:
             raise LimitExceeded(
@@ -121,7 +129,11 @@ class FormParser:
                 label = media_type.parameters.get("charset", "utf-8")
                 self._form = _Urlencoded(label, limits, policy, self.content_length, defects)
             case (type_, subtype):
-                raise ParseError(f"Content-Type: {type_}/{subtype} is no form")
+                raise UnsupportedMediaType(
+                    "Content-Type: a form is multipart/form-data or application/x-www-form-urlencoded, "
+                    f"not {f'{type_}/{subtype}'[:80]}",
+                    code="not-a-form",
+                )
 
     @property
     def defects(self) -> tuple[Defect, ...]:
@@ -225,7 +237,7 @@ class _Multipart(_Form):
         if not self._is_empty:
             return self._parser.close()
         if self._is_announced or self._policy.rules.empty_body is not FORGIVE:
-            raise IncompleteBody("the body has no bytes", offset=0)
+            raise IncompleteBody("the body has no bytes", code="empty-body", offset=0)
         self._parser.forgive("empty-body", None)
         return ()
 
@@ -311,12 +323,13 @@ class _Multipart(_Form):
         """Whether it is a file for certain."""
         self._begin = self._outer = begin
         if begin.defects and "no-form-data-name" in begin.defects and self._policy.rules.nameless_field is REJECT:
-            raise ParseError("form-data part without a Content-Disposition of form-data and a name")
+            what = "form-data part without a Content-Disposition of form-data and a name"
+            raise ParseError(what, code="no-form-data-name")
         if self._is_deep:
             self._count(begin)
         if _holds_files(begin):
             if self._policy.rules.nested_files is REJECT:
-                raise ParseError("multipart/mixed in form-data (RFC 7578 section 4.3)")
+                raise ParseError("multipart/mixed in form-data (RFC 7578 section 4.3)", code="nested-files")
             self._inner.append(self._parser.nested(begin, shared=False))
             self._charset_may_come = False
             return False
@@ -504,7 +517,8 @@ class _Urlencoded(_Form):
                 )
             if is_end:
                 if self._length is not None and self._received < self._length:
-                    raise IncompleteBody(f"{self._received} bytes of {self._length}", offset=self._received)
+                    what = f"input ended before the {self._length} bytes of Content-Length"
+                    raise IncompleteBody(what, code="body-cut-short", offset=self._received)
                 yield from self._pair(bytes(self._rest))
                 self._rest.clear()
         except MultipartError as exc:

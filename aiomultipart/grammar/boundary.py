@@ -28,9 +28,10 @@ def parse_boundary(media_type: MediaType, *, policy: Policy, limits: Limits, fie
     parameters = media_type.parameters
     for name in parameters:
         if name.startswith("boundary*"):
-            raise ParseError(f"{field}: extended parameter {name!r} in place of a boundary")
+            raise ParseError(f"{field}: extended parameter {name!r} in place of a boundary", code="bad-boundary")
     if "boundary" not in parameters:
-        raise ParseError(f"{field}: {media_type.type}/{media_type.subtype} without a boundary parameter")
+        what = f"{field}: {media_type.type}/{media_type.subtype} without a boundary parameter"
+        raise ParseError(what, code="missing-boundary")
     boundary = parameters["boundary"]
     check_boundary(boundary, policy=policy, limits=limits, field=field)
     return boundary
@@ -47,7 +48,7 @@ def check_boundary(boundary: str, *, policy: Policy, limits: Limits, field: str 
     if _is_usual(boundary) and (most is None or len(boundary) <= most):
         return
     if not boundary:
-        raise ParseError(f"{field}: empty boundary")
+        raise ParseError(f"{field}: empty boundary", code="bad-boundary")
     if most is not None and len(boundary) > most:
         raise LimitExceeded(
             f"{field}: boundary of {len(boundary)} characters, over {most}", limit="max_boundary_length", value=most
@@ -57,4 +58,5 @@ def check_boundary(boundary: str, *, policy: Policy, limits: Limits, field: str 
         or boundary[-1] == " "
         or (policy.rules.boundary_outside_bchars is REJECT and not _BCHARS(boundary))
     ):
-        raise ParseError(f"{field}: boundary {boundary!r} holds a character that no boundary has")
+        what = f"{field}: boundary {boundary!r} holds a character that no boundary has"
+        raise ParseError(what, code="bad-boundary")

@@ -36,10 +36,10 @@ def decode_text(data: bytes, label: str, *, policy: Policy) -> tuple[str, str | 
             return data.decode(charset), None
         except UnicodeError as exc:
             if policy.rules.undecodable_text is not FORGIVE:
-                raise CodecError(f"text is not in charset {charset}: {exc}") from exc
+                raise CodecError(f"text is not in charset {charset}: {exc}", code="undecodable-text") from exc
         return data.decode(charset, "replace"), "undecodable-text"
     if policy.rules.unknown_encoding is not FORGIVE:
-        raise UnknownEncoding(f"charset {label[:40]!r} is not supported")
+        raise UnknownEncoding(f"charset {label[:40]!r} is not supported", code="unknown-charset")
     return data.decode("utf-8", "replace"), "unknown-charset"
 
 

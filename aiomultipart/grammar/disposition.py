@@ -106,7 +106,8 @@ def _parse_disposition(value: str, *, form_data: bool, policy: Policy, limits: L
     field = "Content-Disposition"
     match = _DISPOSITION_TYPE(value)
     if match is None:
-        raise ParseError(f"{field}: {value[:60]!r} does not begin with a disposition type")
+        what = f"{field}: {value[:60]!r} does not begin with a disposition type"
+        raise ParseError(what, code="bad-content-disposition")
     plain: dict[str, str] = {}
     extended: dict[str, str] = {}
     sections: dict[str, _Sections] = {}
@@ -116,24 +117,26 @@ def _parse_disposition(value: str, *, form_data: bool, policy: Policy, limits: L
     for parameter in parse_parameters(value, match.end(), field, policy=policy, limits=limits, defects=defects):
         name = parameter.name
         if name in seen:
-            raise ParseError(f"{field}: parameter {name!r} is there twice")
+            raise ParseError(f"{field}: parameter {name!r} is there twice", code="repeated-parameter")
         seen.add(name)
         if "*" not in name:
             plain[name] = (_unescape_form if form_data else undo_quoted_pairs)(parameter)
             continue
         if form_data and rules.extended_parameter is REJECT:
-            raise ParseError(f"{field}: extended parameter {name!r} in form-data (RFC 7578 section 4.2)")
+            what = f"{field}: extended parameter {name!r} in form-data (RFC 7578 section 4.2)"
+            raise ParseError(what, code="extended-parameter")
         if name.endswith("*") and name.count("*") == 1:
             extended[name[:-1]] = parameter.value
             continue
         if form_data and rules.continued_parameter is REJECT:
-            raise ParseError(f"{field}: continued parameter {name!r} in form-data")
+            raise ParseError(f"{field}: continued parameter {name!r} in form-data", code="extended-parameter")
         continuation = _CONTINUATION(name)
         if continuation is not None:
             section = int(continuation[2])
             of_name = sections.setdefault(continuation[1], {})
             if section in of_name:
-                raise ParseError(f"{field}: section {section} of parameter {continuation[1]!r} is there twice")
+                what = f"{field}: section {section} of parameter {continuation[1]!r} is there twice"
+                raise ParseError(what, code="repeated-parameter")
             of_name[section] = (undo_quoted_pairs(parameter), bool(continuation[3]))
         elif form_data:
             defects.append("bad-continued-parameter")
@@ -196,7 +199,8 @@ def _join_continued(
         keeps = text is not None or form_data
         if text is None:
             if rules.bad_extended_parameter is REJECT:
-                raise ParseError(f"Content-Disposition: continued parameter {name!r} does not join (RFC 2231)")
+                what = f"Content-Disposition: continued parameter {name!r} does not join (RFC 2231)"
+                raise ParseError(what, code="bad-extended-parameter")
             defects.append("bad-continued-parameter")
         elif _has_control(of_name, text):
             if rules.control_in_extended_parameter is REJECT:
@@ -213,12 +217,14 @@ def _join_continued(
 
 
 def _control_in(name: str) -> ParseError:
-    return ParseError(f"Content-Disposition: parameter {name!r} decodes to control characters")
+    what = f"Content-Disposition: parameter {name!r} decodes to control characters"
+    return ParseError(what, code="control-character")
 
 
 def _not_supported(name: str, value: str) -> ParseError:
     label = value.partition("'")[0]
-    return ParseError(f"Content-Disposition: charset {label!r} of parameter '{name}*' is not supported")
+    what = f"Content-Disposition: charset {label[:40]!r} of parameter '{name}*' is not supported"
+    return ParseError(what, code="unknown-charset")
 
 
 def _decode_ext_value(name: str, value: str) -> tuple[str | None, str]:
@@ -230,14 +236,16 @@ def _decode_ext_value(name: str, value: str) -> tuple[str | None, str]:
     """
     match = _EXT_VALUE(value)
     if match is None or not _VALUE_CHARS(match[3]) or _BAD_PERCENT(match[3]):
-        raise ParseError(f"Content-Disposition: '{name}*' is no extended value (RFC 8187)")
+        what = f"Content-Disposition: '{name}*' is no extended value (RFC 8187)"
+        raise ParseError(what, code="bad-extended-parameter")
     charset = lookup_charset(match[1])
     if charset is None:
         return None, value
     try:
         return charset, unquote_to_bytes(match[3]).decode(charset)
     except UnicodeDecodeError as exc:
-        raise ParseError(f"Content-Disposition: parameter '{name}*' is not in charset {match[1]!r}") from exc
+        what = f"Content-Disposition: parameter '{name}*' is not in charset {match[1]!r}"
+        raise ParseError(what, code="bad-extended-parameter") from exc
 
 
 def _are_complete(sections: _Sections) -> bool:
@@ -335,7 +343,7 @@ def parse_content_disposition(header: str | None) -> tuple[str | None, dict[str,
     try:
         match = _DISPOSITION_TYPE(header)
         if match is None:
-            raise ParseError("no disposition type")
+            raise ParseError("no disposition type", code="bad-content-disposition")
         found = parse_parameters(
             header, match.end(), "Content-Disposition", policy=Policy.LENIENT, limits=_ANY_NUMBER, defects=None
         )

@@ -125,26 +125,28 @@ def parse_field_block(text: str, *, policy: Policy) -> list[tuple[str, str]]:
         elif line[:1] in (" ", "\t") and fields and policy.rules.folded_line is not REJECT and not find_control(line):
             folds.setdefault(len(fields) - 1, []).append(line.strip(" \t"))
         else:
-            raise ParseError(_what_is_wrong(line, first=not fields))
+            raise _what_is_wrong(line, first=not fields)
     for index, lines in folds.items():
         name, value = fields[index]
         fields[index] = (name, " ".join((value, *lines)).strip(" \t"))
     return fields
 
 
-def _what_is_wrong(line: str, *, first: bool) -> str:
+def _what_is_wrong(line: str, *, first: bool) -> ParseError:
     shown = repr(line if len(line) <= 60 else f"{line[:57]}...")
     control = find_control(line)
     if control is not None:
-        return f"control character {control[0]!r} in header line {shown}"
+        return ParseError(f"control character {control[0]!r} in header line {shown}", code="control-character")
     if line[:1] in (" ", "\t"):
-        return f"{'first header line begins with white space' if first else 'folded header line'}: {shown}"
+        if not first:
+            return ParseError(f"folded header line: {shown}", code="folded-line")
+        return ParseError(f"first header line begins with white space: {shown}", code="bad-header")
     if ":" not in line:
-        return f"header line without a colon: {shown}"
+        return ParseError(f"header line without a colon: {shown}", code="bad-header")
     name = line.partition(":")[0]
     if name.rstrip(" \t") != name:
-        return f"white space before the colon of header line {shown}"
-    return f"header field name {name[:60]!r} is no token"
+        return ParseError(f"white space before the colon of header line {shown}", code="bad-header")
+    return ParseError(f"header field name {name[:60]!r} is no token", code="bad-header")
 
 
 def parse_parameters(
@@ -165,7 +167,8 @@ def parse_parameters(
         if match is not None and match[5] == "":
             end = _end_of_quoted(text, end)
         if match is None or end == 0 or (end < len(text) and text[end] not in "; \t"):
-            raise ParseError(f"{field}: cannot read its parameters from {text[position : position + 40]!r} on")
+            rest = text[position : position + 40]
+            raise ParseError(f"{field}: cannot read its parameters from {rest!r} on", code="bad-parameter")
         position = end
         name, before, after, quoted, closed, bare = match.groups()
         if name is None:
@@ -176,11 +179,11 @@ def parse_parameters(
             raise too_many_parameters(field, most)
         if before or after:
             if policy.rules.white_space_around_equals is REJECT:
-                raise ParseError(f"{field}: white space around the '=' of parameter {name!r}")
+                raise ParseError(f"{field}: white space around the '=' of parameter {name!r}", code="bad-parameter")
             if defects is not None:
                 defects.append("white-space-around-equals")
         if bare is not None and policy.rules.value_that_is_no_token is REJECT and not is_token(bare):
-            raise ParseError(f"{field}: unquoted value of parameter {name!r} is no token")
+            raise ParseError(f"{field}: unquoted value of parameter {name!r} is no token", code="bad-parameter")
         parameters.append(Parameter(name.lower(), bare if quoted is None else quoted, quoted is not None))
     return parameters
 
@@ -214,7 +217,7 @@ def parse_content_length(value: str) -> int:
     :raises ParseError: anything else, or more than 18 digits.
     """
     if not (value.isascii() and value.isdigit() and len(value) <= _LENGTH_DIGITS):
-        raise ParseError(f"Content-Length: {value[:40]!r} is no length")
+        raise ParseError(f"Content-Length: {value[:40]!r} is no length", code="bad-content-length")
     return int(value)
 
 

@@ -26,8 +26,10 @@ def sole_content_type(headers: CIMultiDictProxy[str]) -> str:
     :raises ParseError: it is missing, or there more than once.
     """
     values = headers.getall(hdrs.CONTENT_TYPE, [])
-    if len(values) != 1:
-        raise ParseError(f"Content-Type: {'missing' if not values else 'there more than once'}")
+    if not values:
+        raise ParseError("Content-Type: missing", code="missing-content-type")
+    if len(values) > 1:
+        raise ParseError("Content-Type: there more than once", code="repeated-field")
     return values[0]
 
 
@@ -58,18 +60,18 @@ def parse_media_type(
     """
     control = find_control(value)
     if control is not None:
-        raise ParseError(f"{field}: control character {control[0]!r}")
+        raise ParseError(f"{field}: control character {control[0]!r}", code="control-character")
     match = _MEDIA_TYPE(value)
     if match is None:
-        raise ParseError(f"{field}: {value[:60]!r} is no media type")
+        raise ParseError(f"{field}: {value[:60]!r} is no media type", code="bad-content-type")
     parameters: dict[str, str] = {}
     limits = limits or DEFAULT_LIMITS
     for parameter in parse_parameters(value, match.end(), field, policy=policy, limits=limits, defects=defects):
         if parameter.name in parameters:
-            raise ParseError(f"{field}: parameter {parameter.name!r} is there twice")
+            raise ParseError(f"{field}: parameter {parameter.name!r} is there twice", code="repeated-parameter")
         if parameter.name == "boundary" and not parameter.quoted and "," in parameter.value:
             # Two header fields joined into one look like this.
-            raise ParseError(f"{field}: unquoted comma in the boundary parameter")
+            raise ParseError(f"{field}: unquoted comma in the boundary parameter", code="bad-boundary")
         parameters[parameter.name] = undo_quoted_pairs(parameter)
     return MediaType(match[1].lower(), match[2].lower(), parameters)
 

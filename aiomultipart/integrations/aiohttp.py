@@ -79,8 +79,9 @@ class _Body:
             if self._content.exception() is None:
                 raise  # two tasks read, for instance
             if isinstance(exc, (ClientError, ConnectionError)):
-                raise IncompleteBody("the client has disconnected") from exc
-            raise IncompleteBody(f"the rest of the body cannot be received: {exc}") from exc
+                raise IncompleteBody("the client has disconnected", code="disconnected") from exc
+            what = f"the rest of the body cannot be received: {exc}"
+            raise IncompleteBody(what, code="broken-transfer") from exc
 
 
 async def read_form(request: web.BaseRequest, **options: Unpack[FormOptions]) -> Form:

@@ -168,7 +168,7 @@ class PartBegin:
         for name, value in fields:
             lowered = name.lower()
             if lowered in known and (lowered in _ONCE or (lowered == "content-length" and not self.form_data)):
-                raise ParseError(f"{name} is there twice", code="duplicate-header")
+                raise ParseError(f"{name} is there twice", code="repeated-field")
             known[lowered] = value
         if "content-disposition" in known:
             found = parse_disposition(
@@ -180,7 +180,7 @@ class PartBegin:
         if self.form_data and (self.name is None or self.disposition_type != "form-data"):
             if policy.rules.no_form_data_name is REJECT:
                 raise ParseError(
-                    "form-data part without a Content-Disposition of form-data and a name", code="missing-name"
+                    "form-data part without a Content-Disposition of form-data and a name", code="no-form-data-name"
                 )
             self.defects += ("no-form-data-name",)
         self._read_others(known, policy, limits)

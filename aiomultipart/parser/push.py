@@ -275,7 +275,9 @@ class PushMultipartParser(BaseParser):
         """Count the preamble or epilogue up to ``end``."""
         first = self._start - self._offset
         if self.subtype == "form-data" and self.policy.rules.text_around_form_data is REJECT:
-            raise ParseError(f"{what} in form-data (RFC 7578)", code=what, **self._where(first))
+            if what == "preamble":
+                raise ParseError("preamble in form-data (RFC 7578)", code="preamble", **self._where(first))
+            raise ParseError("epilogue in form-data (RFC 7578)", code="epilogue", **self._where(first))
         most: int | None = getattr(self.limits, f"max_{what}")
         if most is not None and end - first > most:
             self._exceed(f"max_{what}", what, first + most, self._missed())
@@ -532,7 +534,8 @@ class PushMultipartParser(BaseParser):
         else:
             what = "in a delimiter" if in_line else _PLACES.get(self._state, "in a delimiter")
             missed = "" if in_line else self._missed(held[max(0, self._start - self._offset + len(held)) :])
-            raise IncompleteBody(f"input ended {what}, without a close-delimiter{missed}", **self._where(0))
+            message = f"input ended {what}, without a close-delimiter{missed}"
+            raise IncompleteBody(message, code="no-close-delimiter", **self._where(0))
         emit(END)
 
     def _end_leniently(self, held: bytes, after: int, emit: Emit) -> None:

@@ -160,7 +160,7 @@ class BodyPartReader:
             try:
                 raw = block.encode(errors="surrogateescape")  # as aiohttp decodes them
             except UnicodeEncodeError as exc:
-                raise ParseError(f"header fields that are no text: {exc}") from exc
+                raise ParseError(f"header fields that are no text: {exc}", code="bad-header") from exc
             parser, begin = self._source.level.parser, self._source.begin
             is_form = self._message_subtype() == "form-data"
             self._begin = PartBegin(raw, is_form, parser.policy, parser.limits, begin.index, begin.offset)
@@ -210,7 +210,8 @@ class BodyPartReader:
         try:
             return URL(value)
         except (ValueError, IndexError) as exc:
-            raise ParseError(f"Content-Location: {value[:80]!r} is no URL", part_name=self.name) from exc
+            what = f"Content-Location: {value[:80]!r} is no URL"
+            raise ParseError(what, code="bad-content-location", part_name=self.name) from exc
 
     @property
     def defects(self) -> tuple[Defect, ...]:
@@ -396,7 +397,7 @@ class BodyPartReader:
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as exc:  # ValueError: an integer of more digits than Python converts
-            raise self._placed(CodecError(f"body is not JSON: {exc}")) from exc
+            raise self._placed(CodecError(f"body is not JSON: {exc}", code="bad-json")) from exc
 
     async def form(self, *, encoding: str | None = None) -> list[tuple[str, str]]:
         """The rest of the body, decoded, as application/x-www-form-urlencoded pairs.
@@ -427,9 +428,11 @@ class BodyPartReader:
             self._placed(exc)
             raise
         except UnicodeError as exc:
-            raise self._placed(CodecError(f"text is not in charset {encoding}: {exc}")) from exc
+            what = f"text is not in charset {encoding}: {exc}"
+            raise self._placed(CodecError(what, code="undecodable-text")) from exc
         except LookupError as exc:
-            raise self._placed(UnknownEncoding(f"charset {encoding!r} is not known")) from exc
+            what = f"charset {encoding!r} is not known"
+            raise self._placed(UnknownEncoding(what, code="unknown-charset")) from exc
         if forgiven is not None:
             self._source.forgive(forgiven)
         return text

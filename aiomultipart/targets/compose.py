@@ -276,7 +276,8 @@ class ValidatedTarget(OnePart, Generic[T_co]):
         if self._content_types is not None:
             content_type = part.content_type
             if self._content_types.isdisjoint({content_type, f"{content_type.partition('/')[0]}/*"}):
-                raise RejectedPart(f"content type {content_type!r} is not accepted", part_name=part.name)
+                what = f"content type {content_type!r} is not accepted"
+                raise RejectedPart(what, code="content-type-not-accepted", part_name=part.name)
         self._is_target_started = True
         try:
             await self._target.start(part)
@@ -303,7 +304,7 @@ class ValidatedTarget(OnePart, Generic[T_co]):
         first, self._first = bytes(self._first), bytearray()
         magic, self._magic = self._magic, None
         if magic is not None and not await _awaited(magic(first[: self._magic_size])):
-            raise RejectedPart("content is not accepted", part_name=self._name)
+            raise RejectedPart("content is not accepted", code="content-not-accepted", part_name=self._name)
         return first
 
     async def finish(self) -> T_co:

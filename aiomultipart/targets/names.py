@@ -48,9 +48,11 @@ def safe_filename(name: str, *, max_length: int = _MAX_LENGTH, replacement: str 
         raise ValueError(f"replacement {replacement!r} is not safe itself")
     base = name.replace("\\", "/").rpartition("/")[2]
     if not _BIDI.isdisjoint(base):
-        raise RejectedPart(f"file name {name!r} has characters that change the direction of text")
+        raise RejectedPart(
+            f"file name {name!r} has characters that change the direction of text", code="unsafe-filename"
+        )
     if ":" in base:
-        raise RejectedPart(f"file name {name!r} names a drive or a stream")
+        raise RejectedPart(f"file name {name!r} names a drive or a stream", code="unsafe-filename")
     if not base.isprintable() or not _RESERVED.isdisjoint(base):
         base = "".join([replacement if _is_unsafe(character) else character for character in base])
     # The time that NFC takes is quadratic in the number of marks on one letter, so a long name is cut first. Nothing
@@ -61,9 +63,9 @@ def safe_filename(name: str, *, max_length: int = _MAX_LENGTH, replacement: str 
         base = "_" + base
     base = _cut(base, max_length)
     if not base:
-        raise RejectedPart(f"nothing is left of file name {name!r}")
+        raise RejectedPart(f"nothing is left of file name {name!r}", code="unsafe-filename")
     if base.partition(".")[0].rstrip().upper() in _DEVICES:
-        raise RejectedPart(f"file name {name!r} is that of a device")
+        raise RejectedPart(f"file name {name!r} is that of a device", code="unsafe-filename")
     return base
 
 
