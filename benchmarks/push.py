@@ -274,8 +274,8 @@ def _cut(data: bytes, chunk: int = 64 * KIB) -> Message:
     return [data[start : start + chunk] for start in range(0, len(data), chunk)]
 
 
-def _form(tag: object, fields: int) -> Message:
-    return _cut(_render(*((f'name="{tag}-field{i}"', f"value of field {i}".encode()) for i in range(fields))))
+def _form(tag: object, fields: int, chunk: int) -> Message:
+    return _cut(_render(*((f'name="{tag}-field{i}"', f"value of field {i}".encode()) for i in range(fields))), chunk)
 
 
 _octets = random.Random(1).randbytes
@@ -303,14 +303,16 @@ def _amid_junk() -> bytes:
     return _octets(MB) + b"\r\n" + _render((FILE, b"a small file")) + _octets(MB)
 
 
-def _small(title: str, fields: int, messages: int, best: float | None, *, cold: bool) -> Scenario[Message]:
-    again = _form("w", fields)
+def _small(
+    title: str, fields: int, messages: int, best: float | None, *, cold: bool, chunk: int = 64 * KIB
+) -> Scenario[Message]:
+    again = _form("w", fields, chunk)
     return Scenario(
         group=FORMS,
         title=title,
         contestants=JOINING,
         # Several in one sample, so that each sample has its share of what a full cache costs.
-        inputs=lambda serial: [_form(f"{serial:05}-{i:03}", fields) if cold else again for i in range(messages)],
+        inputs=lambda serial: [_form(f"{serial:05}-{i:03}", fields, chunk) if cold else again for i in range(messages)],
         best=best,
         bars={} if best is None else {"multipart": best},  # the fastest of those that are Python
         items=fields or 1,
@@ -347,6 +349,8 @@ SCENARIOS = [
     _small("simple form (2 fields), warm", 2, 100, 2.2, cold=False),
     _small("large form (100 fields), cold", 100, 4, 1.3, cold=True),
     _small("large form (100 fields), warm", 100, 4, 2.2, cold=False),
+    _small("large form (100 fields), cold, chunks of 1.4 KiB", 100, 4, None, cold=True, chunk=CHUNKS["1.4"]),
+    _small("large form (100 fields), cold, chunks of 300 bytes", 100, 4, None, cold=True, chunk=300),
     *_large(FILES, "upload of 32 MB", _upload, 32 * MB, 1),
     *_large(FILES, "mixed form (2 fields, 1 MB, 2 MB)", _mixed, 3 * MB),
     *_large(WORST, "1 MB of CRLF", functools.partial(_only, b"\r\n"), MB),

@@ -1,6 +1,8 @@
-"""Draw the house: the directives ``house``, a picture of the rooms, and ``rooms``, the table in full.
+"""Draw the house: the directives ``house``, a picture of the rooms, and ``rooms``, the table in full; and ``states``,
+the table of what the parser waits for.
 
-Both come from ``tests/rooms.py`` and from what lies in ``aiomultipart/``; a room that is not built yet is left out.
+The first two come from ``tests/rooms.py`` and from what lies in ``aiomultipart/``; a room that is not built yet is left
+out. The last comes from ``aiomultipart/parser/states.py``.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import rooms
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
+
+from aiomultipart.parser.states import TRANSITIONS
 
 WIDTH, HEIGHT = 960, 80  # of the picture; of a box
 GAP, STAIRS = 16, 58  # between two boxes; between two floors
@@ -148,8 +152,29 @@ class Rooms(Directive):
         return parent.children
 
 
+def transitions() -> list[str]:
+    """The parser's states, as reStructuredText."""
+    lines = [".. list-table::", "   :header-rows: 1", "   :widths: 20 50 30", ""]
+    lines += ["   * - state", "     - what ends it", "     - what comes next"]
+    for row in TRANSITIONS:
+        to = ", ".join(f"``{state.name}``" for state in row.to)
+        lines += [f"   * - ``{row.state.name}``", f"     - {row.ends_with}", f"     - {to}"]
+    return lines
+
+
+class States(Directive):
+    """``.. states::``: the parser's states."""
+
+    def run(self) -> list[nodes.Node]:
+        """The table, parsed as if it stood in the page."""
+        parent = nodes.Element()
+        self.state.nested_parse(StringList(transitions(), source=__file__), self.content_offset, parent)
+        return parent.children
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Tell Sphinx."""
     app.add_directive("house", House)
     app.add_directive("rooms", Rooms)
+    app.add_directive("states", States)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,7 +1,6 @@
 """What the parser says: a body part begins, bytes of its body, the part ends, the message ends.
 
 The bytes of a body are plain ``bytes``, the two ends are constants, and each part has a :class:`PartBegin` of its own.
-That shape was the fastest of those measured; see ``benchmarks/event_shapes.py``.
 """
 
 from __future__ import annotations
