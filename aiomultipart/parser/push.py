@@ -111,10 +111,11 @@ class PushMultipartParser(BaseParser):
     # The steps
 
     def _run(self, data: bytes, emit: Emit) -> None:
-        if self._state is OPENING:
+        opening = self._state is OPENING
+        if opening:
             data = self._open(data, emit)
         held = self._held.data
-        if held and data:
+        if held and (data or opening):
             self._held.data = b""
             self._offset -= len(held)
             if self._held.seen and self._state in _TEXT and not self._framing.may_go_on(held, data):
@@ -579,4 +580,4 @@ class PushMultipartParser(BaseParser):
 
 def _begun(tail: bytes) -> int:
     """How many of the last three bytes of a header block may be of the blank line after it."""
-    return 3 if tail == b"\r\n\r" else 2 if tail[1:] == CRLF else tail[2:] == b"\r"
+    return 3 if tail == b"\r\n\r" else 2 if tail[-2:] == CRLF else tail[-1:] == b"\r"

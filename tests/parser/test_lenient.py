@@ -387,6 +387,13 @@ def test_a_header_on_the_delimiter_line() -> None:
     assert [body for _, body in read(b"--b\r\n\r\none\r\n--bContents\r\n--b--", IMAGES)] == [b"one\r\n--bContents"]
 
 
+def test_a_header_that_opens_the_message_is_counted_when_its_line_is_complete() -> None:
+    message = b"Content-Length: 0\r\nX: 1\r\n\r\n--b--"
+    error = parse_all(message, limits=Limits(max_headers=0, max_total_size=19), policy=LENIENT, subtype=IMAGES)[1]
+    assert isinstance(error, LimitExceeded)
+    assert (error.limit, error.offset) == ("max_headers", 17)
+
+
 def test_no_line_end_before_a_delimiter() -> None:
     for body in (JPEG, b"x", b"-", b"--", b"---", b"\r", b"\r\n--\r\n--", b"--a", b"--bb", b"--b\rx", b"--bContent "):
         for tail in (b"--b\r\n", b"--b--"):
