@@ -198,10 +198,18 @@ class PushMultipartParser(BaseParser):
                 if state is BODY:
                     emit(PART_END)
                 return self._end(after + len(_CLOSE), emit)
-        if state is COUNTED_BODY:
-            stop = min(stop, self._body_end)
+        counted = self._body_end if state is COUNTED_BODY else -1
+        if 0 <= counted <= stop:
+            stop = counted
+            if framing.is_plain and not self._held.seen:
+                begin = data.find(framing.delimiter, position, stop)
+                if begin < 0:
+                    begin = framing.hold(data, position, stop) if self._ends_leniently else stop
+                    return self._complete(data, position, begin, -1, emit)
+                self._deliver(data, position, begin, emit)
+                position, after = begin, begin + len(framing.delimiter)
         position, begin, after, kind, end = self._find_line(data, position, after, stop, emit)
-        if kind is CUT and state is COUNTED_BODY and stop == self._body_end:
+        if kind is CUT and stop == counted:
             return self._complete(data, position, begin, after, emit)
         self._deliver(data, position, begin, emit)
         if kind is CUT:
@@ -371,6 +379,9 @@ class PushMultipartParser(BaseParser):
         after = position + len(delimiter)
         if not delimiter.startswith(data[position:after]):
             self._overrun()
+        if self._ends_at_length and data.startswith(CRLF, after):
+            self._state = HEADERS  # so it is nearly always
+            return after
         kind, end = CUT, len(data)
         if after <= len(data):
             kind, end = self._framing.read_line(data, after, max(seen, after), len(data))
