@@ -15,6 +15,8 @@ from .exceptions import (
     UnsupportedMediaType,
 )
 from .forms.asynchronous import Form, FormField, FormFile, UploadedFile, parse_form, read_form
+from .forms.events import Field, FormEvent
+from .forms.parser import FormParser
 from .grammar.disposition import (
     BadContentDispositionHeader,
     BadContentDispositionParam,
@@ -91,12 +93,15 @@ __all__ = (
     "Defect",
     "DirectoryTarget",
     "Event",
+    "Field",
     "FieldError",
     "FileTarget",
     "Form",
     "FormData",
+    "FormEvent",
     "FormField",
     "FormFile",
+    "FormParser",
     "HashTarget",
     "IOBasePayload",
     "IncompleteBody",

@@ -16,10 +16,10 @@ from typing import IO, TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias, Typ
 
 from multidict import CIMultiDict, CIMultiDictProxy, MultiDict
 
-from aiomultipart.exceptions import CodecError, LimitExceeded, MultipartError, RejectedPart, StateError
+from aiomultipart.exceptions import CodecError, MultipartError, RejectedPart, StateError
 from aiomultipart.grammar.fields import HeaderItems
 from aiomultipart.limits import Limits
-from aiomultipart.parser import Defect, PartBegin
+from aiomultipart.parser import PART_END, Defect, PartBegin
 from aiomultipart.policy import Policy
 from aiomultipart.sources import ByteStream, open_source
 from aiomultipart.targets import (
@@ -36,7 +36,9 @@ from aiomultipart.targets import (
 )
 from aiomultipart.work import to_its_end
 
-from .parser import Field, FormEvent, FormParser
+from .events import Field, FormEvent, size_in_memory
+from .multipart import locate
+from .parser import FORM_LIMITS, FormParser
 
 if TYPE_CHECKING:
     import os
@@ -45,11 +47,6 @@ __all__ = ("Form", "FormField", "FormFile", "FormValue", "UploadedFile", "parse_
 
 _READ_SIZE: Final = 64 * 1024
 _SYNC_READ_SIZE: Final = 1024 * 1024
-_FORMS: Final = Limits.for_forms()
-# The objects for one file
-_FILE_OVERHEAD: Final = 1500
-# Memory for the fields that the parser adds by itself: to be told of each takes as long as to parse it.
-_LENT: Final = 16 * 1024
 
 
 class UploadedFile:
@@ -273,7 +270,7 @@ async def read_form(
     If it raises, or is cancelled, nothing is left behind: what targets made of earlier files is removed too, but for
     what has replaced something and objects that are stored.
     """
-    limits = limits or _FORMS
+    limits = limits or FORM_LIMITS
     parser = FormParser(headers, limits=limits, policy=policy, is_file=_named_in(targets))
     return await _Reading(parser, limits, targets, default, json=json).run(source, on_progress)
 
@@ -302,7 +299,6 @@ class _Reading:
         self._targets = targets
         self._default = default
         self._form = Form()
-        self._lend()
         self._received: list[UploadedFile] = []
         self._begun: list[Target[object]] = []
         self._file: UploadedFile | None = None  # the one that arrives
@@ -335,29 +331,45 @@ class _Reading:
         return self._form
 
     async def _take(self, events: Iterable[FormEvent]) -> None:
+        """Take the events of one feed(); fields are charged together, before a file and at the end."""
+        fields: list[Field] = []
         try:
             for event in events:
                 if type(event) is Field:
-                    self._budget.give(self._parser.take_back())
-                    await self._take_memory(event.size)
-                    self._form.add(event.name, _value(event) if self._json else event.value)
-                    self._lend()
-                elif isinstance(event, bytes):
+                    fields.append(event)
+                elif type(event) is bytes:
                     if self._file is not None:
                         self._file.size += len(event)
                     await self._begun[-1].write(event)
                 elif isinstance(event, PartBegin):
-                    await self._begin_file(UploadedFile(event))
+                    complete, fields = fields, []
+                    await self._add_fields(complete)
+                    await self._begin_file(event)
                 elif self._file is not None:
                     await self._finish_file(self._file)
         except MultipartError as exc:
-            self._parser.locate(exc)
+            if self._file is not None:
+                locate(exc, self._file._part)  # noqa: SLF001  (nobody else needs to know)
+            await self._add_fields(fields)
             raise
+        await self._add_fields(fields)
 
-    async def _begin_file(self, file: UploadedFile) -> None:
-        self._budget.give(self._parser.take_back())
-        await self._take_memory(_overhead(file))
-        self._file = file
+    async def _add_fields(self, fields: list[Field]) -> None:
+        """Charge ``fields``, which files may have to make room for, and add them."""
+        fits = not fields or self._budget.take(sum(map(size_in_memory, fields)))
+        for field in fields:
+            try:
+                if not fits:
+                    await self._take_memory(size_in_memory(field))
+                self._form.add(field.name, _value(field) if self._json else field.value)
+            except MultipartError as exc:
+                if field.part is not None:
+                    locate(exc, field.part)
+                raise
+
+    async def _begin_file(self, part: PartBegin) -> None:
+        file = self._file = UploadedFile(part)
+        await self._take_memory(size_in_memory(part))
         target = select_target(self._targets, file, self._default or self._spooled_target)
         if any(target is begun for begun in self._begun):
             # It stands in ``targets`` in place of a factory, for one part.
@@ -374,15 +386,10 @@ class _Reading:
         self._file = None
         self._received.append(file)
         self._form.add(file.name or "", file)
-        self._lend()
-
-    def _lend(self) -> None:
-        """Have the parser add the next fields by itself, if it can."""
-        if not self._json and self._budget.take(_LENT):
-            self._parser.lend(_LENT, self._form.add)
 
     async def _take_memory(self, size: int) -> None:
         while not self._budget.take(size):
+            # There is always a file to move: the parser bounds all that is no body of a file.
             file = _largest_in_memory(self._received, self._budget)
             if isinstance(file.result, SpooledFile):
                 await file.result.rollover()
@@ -399,27 +406,16 @@ def _budget(limits: Limits) -> Budget:
     return Budget(max_memory=limits.max_memory, max_open_files=limits.max_open_files)
 
 
-def _overhead(file: UploadedFile) -> int:
-    """What a file takes in memory besides its bytes."""
-    return len(file._part.raw) + _FILE_OVERHEAD  # noqa: SLF001  (nobody else needs to know)
-
-
 F = TypeVar("F", bound=UploadedFile)
 
 
 def _largest_in_memory(files: Iterable[F], budget: Budget) -> F:
-    """The file that moves to disk when something that cannot needs its room.
-
-    :raises LimitExceeded: there is none.
-    """
+    """The file that moves to disk when something that cannot needs its room."""
     in_memory = [
         file
         for file in files
         if file.size and file.in_memory and isinstance(file.result, SpooledFile) and file.result.counts_in(budget)
     ]
-    if not in_memory:
-        most = budget.max_memory
-        raise LimitExceeded(f"form passes max_memory of {most}", limit="max_memory", value=most)
     return max(in_memory, key=lambda file: file.size)
 
 
@@ -515,7 +511,7 @@ def parse_form(
     """
     if chunk_size < 1:
         raise ValueError(f"chunk_size must be at least 1, not {chunk_size}")
-    limits = limits or _FORMS
+    limits = limits or FORM_LIMITS
     parser = FormParser(_as_text(headers), limits=limits, policy=policy)
     with contextlib.closing(_values(parser, input_stream, chunk_size, _budget(limits), quiet=True)) as values:
         for value in values:
@@ -532,25 +528,26 @@ def collect_form(
     headers: HeaderItems, input_stream: Readable, *, limits: Limits | None, policy: Policy, json: bool
 ) -> Form:
     """Read a form without asyncio, as :func:`read_form` does with it."""
-    limits = limits or _FORMS
+    limits = limits or FORM_LIMITS
     parser = FormParser(headers, limits=limits, policy=policy)
     budget = _budget(limits)
     form = Form()
     received: list[FormFile] = []
     with contextlib.closing(_values(parser, input_stream, _SYNC_READ_SIZE, budget)) as values:
-        try:
-            for value in values:
-                size = value.size if isinstance(value, Field) else _overhead(value)
-                while not budget.take(size):
+        for value in values:
+            part = value.part if isinstance(value, Field) else value._part  # noqa: SLF001  (as above)
+            try:
+                while not budget.take(size_in_memory(value if isinstance(value, Field) else value._part)):  # noqa: SLF001
                     _largest_in_memory(received, budget).rollover()
                 if isinstance(value, Field):
                     form.add(value.name, _value(value) if json else value.value)
                 else:
                     form.add(value.name or "", value)
                     received.append(value)
-        except MultipartError as exc:
-            parser.locate(exc)
-            raise
+            except MultipartError as exc:
+                if part is not None:
+                    locate(exc, part)
+                raise
     form.defects = parser.defects
     form._received = received  # noqa: SLF001  (who reads the form fills it)
     return form
@@ -572,10 +569,11 @@ def _values(
                     stack.callback(spool.close)
                 elif isinstance(event, bytes):
                     spool.write(event)
-                elif part is not None:
+                elif event is PART_END and part is not None:
                     yield FormFile(part, spool)
         except MultipartError as exc:
-            parser.locate(exc)
+            if part is not None:
+                locate(exc, part)
             raise
         stack.pop_all()
 

@@ -1,0 +1,312 @@
+"""multipart/form-data (RFC 7578): the push parser's events, and what becomes of them in a form.
+
+A field is gathered, and comes as one event. Of a file the bytes come as they arrive, transfer encodings undone. A part
+that is multipart/mixed holds the files of one field (RFC 2388); they come under its name, and what is wrong with them
+is wrong with that part.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+from aiomultipart.codecs import Codec, decoder
+from aiomultipart.exceptions import IncompleteBody, LimitExceeded, MultipartError, ParseError, UnknownEncoding
+from aiomultipart.grammar.charsets import CHARSET_FIELD, decode_text, lookup_charset
+from aiomultipart.limits import Limits, bound
+from aiomultipart.parser import END, PART_END, Defect, Event, PartBegin, PushMultipartParser
+from aiomultipart.policy import ACCEPT, FORGIVE, REJECT, Policy
+
+from .events import Field, FormEvent, Usage, field_bound
+
+__all__ = ("MultipartForm",)
+
+_PIECE: Final = 64 * 1024
+
+
+class _Body(Protocol):
+    """The body of the part in hand, where that is no field."""
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+
+    def close(self) -> None:
+        """It has ended."""
+
+
+class _File:
+    """A file that arrives."""
+
+    def __init__(self, form: MultipartForm, part: PartBegin, codec: Codec | None) -> None:
+        self._form = form
+        self._part = part
+        self._codec = codec
+        # Browsers send filename="" for a file input without a file: nothing is known of it before its first byte.
+        self._begun = False
+        if part.filename != "":
+            self._begin()
+
+    def _begin(self) -> None:
+        self._begun = True
+        self._form.usage.add(self._part)
+        self._form.events.append(self._part)
+
+    def feed(self, data: bytes) -> None:
+        if not self._begun:
+            self._begin()
+        if self._codec is None:
+            self._form.events.append(data)
+        else:
+            self._codec.feed_data(data)
+            self._drain(self._codec)
+
+    def close(self) -> None:
+        if not self._begun:
+            return
+        if self._codec is not None:
+            self._codec.feed_eof()
+            self._drain(self._codec)
+        self._form.events.append(PART_END)
+
+    def _drain(self, codec: Codec) -> None:
+        while piece := codec.read(_PIECE):
+            self._form.events.append(piece)
+
+
+class MultipartForm:
+    """The parts of one form.
+
+    :param is_file: whether a part without a ``filename`` is a file nevertheless.
+    :param is_announced: whether the Content-Length says that there are bytes.
+    :ivar events: what is complete; whoever takes them leaves an empty list.
+    """
+
+    def __init__(
+        self,
+        boundary: str,
+        limits: Limits,
+        policy: Policy,
+        is_file: Callable[[PartBegin], bool] | None,
+        *,
+        is_announced: bool,
+    ) -> None:
+        self.parser = PushMultipartParser(boundary, subtype="form-data", limits=limits, policy=policy)
+        self.events: list[FormEvent] = []
+        self.limits = limits
+        self.policy = policy
+        self.usage = Usage(limits)
+        self._is_file = is_file
+        self._is_announced = is_announced
+        self._is_empty = True
+        self._forgiven: list[Defect] = []
+        self._field_bound = field_bound(limits)
+        self._charset = "utf-8"
+        self._charset_may_come = policy.rules.charset_field is ACCEPT
+        # Of the whole message, if parts of it may be multipart: each parser counts those of its own level.
+        self._counts = _Counts(limits) if bound(limits.max_depth) > 1 else None
+        # The part in hand; None for the body of a field, which is gathered
+        self._part: PartBegin | None = None
+        self._body: _Body | None = None
+        self._raw: bytes | bytearray = b""
+
+    @property
+    def defects(self) -> list[Defect]:
+        """What the policy has forgiven: what the parser saw of a place first."""
+        return [*self.parser.defects, *self._forgiven]
+
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Take the next bytes."""
+        if data:
+            self._is_empty = False
+        self._read(self.parser.feed(data))
+
+    def close(self) -> None:
+        """The input has ended."""
+        if not self._is_empty:
+            self._read(self.parser.close())
+        elif self._is_announced or self.policy.rules.empty_body is not FORGIVE:
+            raise IncompleteBody("the body has no bytes", code="empty-body", offset=0)
+        else:
+            self._forgiven.append(Defect("empty-body", None, None))
+            self.events.append(END)
+
+    def locate(self, error: MultipartError) -> None:
+        """Have ``error`` say which part is in hand."""
+        if self._part is not None:
+            locate(error, self._part)
+
+    def _read(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if type(event) is PartBegin:
+                self._begin(event)
+            elif type(event) is bytes:
+                if self._body is not None:
+                    self._body.feed(event)
+                else:
+                    self._gather(event)
+            elif event is PART_END:
+                if self._body is not None:
+                    self._body.close()
+                    self._body = None
+                else:
+                    self._end_field()
+                self._charset_may_come = False
+            else:
+                self.events.append(END)
+
+    def _begin(self, part: PartBegin) -> None:
+        self._part, self._body, self._raw = part, None, b""
+        if part.defects and "no-form-data-name" in part.defects and self.policy.rules.nameless_field is REJECT:
+            what = "form-data part without a Content-Disposition of form-data and a name"
+            raise ParseError(what, code="no-form-data-name")
+        if self._counts is not None:
+            self._counts.add(part)
+        if holds_files(part):
+            if self.policy.rules.nested_files is REJECT:
+                raise ParseError("multipart/mixed in form-data (RFC 7578 section 4.3)", code="nested-files")
+            self._body = _Files(self, part, self.parser.nested(part, shared=False), self._counts)
+            self._charset_may_come = False
+        elif part.filename is not None or (self._is_file is not None and self._is_file(part)):
+            self._body = self.file(part)
+
+    def file(self, part: PartBegin) -> _File:
+        """For a part that is one."""
+        return _File(self, part, self._decoder(part))
+
+    def _decoder(self, part: PartBegin) -> Codec | None:
+        if part.transfer_encoding is None:
+            return None
+        try:
+            return decoder(part.transfer_encoding, None, limits=self.limits)
+        except UnknownEncoding:
+            if self.policy.rules.unknown_encoding is not FORGIVE:
+                raise
+            self.forgive("unknown-coding")
+            return None
+
+    def forgive(self, kind: str) -> None:
+        """Record a defect of the part in hand."""
+        part = self._part
+        if part is not None and (defect := Defect(kind, part.offset, part.index)) not in self._forgiven:
+            self._forgiven.append(defect)
+
+    def _gather(self, data: bytes) -> None:
+        limit, most = self._field_bound
+        if len(self._raw) + len(data) > most:
+            raise LimitExceeded(f"field passes {limit} of {most}", limit=limit, value=most)
+        if not self._raw:
+            self._raw = data
+            return
+        if isinstance(self._raw, bytes):
+            self._raw = bytearray(self._raw)
+        self._raw += data
+
+    def _end_field(self) -> None:
+        part, raw = self._part, bytes(self._raw)
+        if part is None:
+            return
+        if part.transfer_encoding is not None and (codec := self._decoder(part)) is not None:
+            codec.feed_data(raw)
+            codec.feed_eof()
+            raw = b"".join(iter(lambda: codec.read(_PIECE), b""))
+        if self._charset_may_come and part.name == CHARSET_FIELD:
+            charset = lookup_charset(raw.decode("latin-1"))
+            if charset is not None:
+                self._charset = charset  # for the fields that follow (RFC 7578 section 4.6)
+                return
+        label = None if part.content_type is None else part.charset
+        value, kind = decode_text(raw, label or self._charset, policy=self.policy)
+        if kind is not None:
+            self.forgive(kind)
+        field = Field(part.name or "", value, raw, part)
+        self.usage.add(field)
+        self.events.append(field)
+
+
+class _Files:
+    """The files in a part that is multipart, and in parts of it that are, as deep as ``max_depth`` lets them be."""
+
+    def __init__(
+        self, form: MultipartForm, outer: PartBegin, parser: PushMultipartParser, counts: _Counts | None
+    ) -> None:
+        self._form = form
+        self._outer = outer
+        self._parser = parser
+        self._counts = counts
+        self._offset = 0  # of the part in hand, in this body
+        self._body: _Body | None = None
+
+    def feed(self, data: bytes) -> None:
+        self._read(self._parser.feed, data)
+
+    def close(self) -> None:
+        self._read(self._parser.close)
+        self._forgive(None)
+
+    def _read(self, parse: Callable[..., Iterable[Event]], *data: bytes) -> None:
+        try:
+            for event in parse(*data):
+                if isinstance(event, PartBegin):
+                    self._begin(event)
+                elif self._body is not None:
+                    if isinstance(event, bytes):
+                        self._body.feed(event)
+                    elif event is PART_END:
+                        self._body.close()
+        except MultipartError as exc:
+            self._forgive(self._offset if exc.offset is None else exc.offset)
+            exc.offset = exc.part_index = exc.part_name = None
+            raise
+
+    def _begin(self, part: PartBegin) -> None:
+        self._offset = part.offset
+        if self._counts is not None:
+            self._counts.add(part)
+        if holds_files(part):
+            self._body = _Files(self._form, self._outer, self._parser.nested(part, shared=False), self._counts)
+        else:
+            file, outer = copy.copy(part), self._outer
+            file.name, file.index, file.offset = outer.name, outer.index, outer.offset
+            self._body = self._form.file(file)
+
+    def _forgive(self, end: int | None) -> None:
+        """Record what has been forgiven here; with an error, up to its offset."""
+        for defect in self._parser.defects:
+            if end is None or defect.offset is None or defect.offset <= end:
+                self._form.forgive(defect.kind)
+
+
+class _Counts:
+    """The parts and header bytes of a message, those of its multipart parts too, in the order of their bytes."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._parts = 0
+        self._header_bytes = 0
+
+    def add(self, part: PartBegin) -> None:
+        """Count a part.
+
+        :raises LimitExceeded: ``max_parts``, ``max_total_header_bytes``.
+        """
+        self._parts += 1
+        self._header_bytes += len(part.raw)
+        for limit, most, size in (
+            ("max_parts", self._limits.max_parts, self._parts),
+            ("max_total_header_bytes", self._limits.max_total_header_bytes, self._header_bytes),
+        ):
+            if most is not None and size > most:
+                raise LimitExceeded(f"form passes {limit} of {most}", limit=limit, value=most)
+
+
+def holds_files(part: PartBegin) -> bool:
+    """Whether it is how RFC 2388 section 4.2 sent several files of one field; curl still does."""
+    return part.boundary is not None and part.filename is None and part.content_type == "multipart/mixed"
+
+
+def locate(error: MultipartError, part: PartBegin) -> None:
+    """Have an error that says no place say the part's."""
+    if error.offset is None and error.part_index is None:
+        error.offset, error.part_index = part.offset, part.index
+        error.part_name = error.part_name or part.name
