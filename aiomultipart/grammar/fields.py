@@ -52,14 +52,15 @@ is_token = re.compile(TOKEN, re.ASCII).fullmatch
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 
 # A header line of a part as nearly all senders write it, which means the same in every grammar and under every policy:
-# no escapes, no other parameters. What stands in it is read: disposition type, name, filename; media type; length.
+# no escapes, no other parameters. What stands in it is read: disposition type, name, filename; media type; length. The
+# line end belongs to it, but for the last line of a block.
 _PLAIN = r'[^"\\%\x00-\x1f\x7f]*+'
 usual_field_line = re.compile(
-    rf'Content-Disposition: ([a-z\-]++)(?:; name="({_PLAIN})")?(?:; filename="({_PLAIN})")?'
+    rf'(?:Content-Disposition: ([a-z\-]++)(?:; name="({_PLAIN})")?(?:; filename="({_PLAIN})")?'
     rf"|Content-Type: ((?!(?i:multipart)/){TOKEN}/{TOKEN})(?:; charset={TOKEN})?"
-    r"|Content-Length: ([0-9]{1,18}+)",
+    r"|Content-Length: ([0-9]{1,18}+))(?:\r\n(?!\Z)|\Z)",
     re.ASCII,
-).fullmatch
+).match
 
 # RFC 2045 section 6.2: the transfer encodings that change nothing
 IDENTITY_TRANSFER_ENCODINGS = frozenset({"", "7bit", "8bit", "binary"})

@@ -186,16 +186,14 @@ class BaseParser:
 
         A second call does nothing.
         """
-        if self._state is CLOSED:
-            return ()
         if self._state is FAILED:
             self._refuse()
         events: list[Event] = []
-        try:
-            if self._state is not EPILOGUE:
+        if not self.ended:
+            try:
                 self._end_input(events.append if self._callbacks is None else self._call)
-        except MultipartError as exc:
-            return self._fail(exc, events)
+            except MultipartError as exc:
+                return self._fail(exc, events)
         self._state = CLOSED
         return events
 

@@ -133,13 +133,15 @@ class PartBegin:
         self.defects = ()
         # What nearly all senders write takes one match a line; the grammar reads any other block.
         try:
-            lines = block.decode().split("\r\n")
+            text = block.decode()
         except UnicodeDecodeError:
-            lines = [""]
-        for line in lines:
-            match = usual_field_line(line)
+            text = "\0"
+        position, end = 0, len(text)
+        while position < end:
+            match = usual_field_line(text, position)
             if match is None:
                 break
+            position = match.end()
             type_, name, filename, content_type, length = match.groups()
             if type_ is not None:
                 if self.disposition_type is not None:

@@ -127,10 +127,10 @@ class PushMultipartParser(BaseParser):
                 data = held + data
         position, end = 0, len(data)
         while position < end:
-            if self._state is HEADERS:
-                position = self._headers(data, position, emit)
-            elif self._state is BODY or self._state is PREAMBLE:
+            if self._state is BODY:
                 position = self._text(data, position, emit)
+            elif self._state is HEADERS:
+                position = self._headers(data, position, emit)
             else:
                 position = self._steps[self._state](self, data, position, emit)
         self._offset += end
@@ -172,21 +172,16 @@ class PushMultipartParser(BaseParser):
         if (state is BODY or state is PREAMBLE) and framing.is_plain and not self._held.seen:
             # Nearly always that is all.
             begin = data.find(framing.delimiter, position)
-            if begin < 0:
-                hold = framing.hold(data, position, stop)
-                self._deliver(data, position, hold, emit)
-                return stop if hold == stop else self._hold(data, hold, stop)
-            start, most = self._start - self._offset, self.limits.max_part_size
-            if begin > start:
-                if (
-                    state is BODY
-                    and start >= position
-                    and (most is None or begin - start <= most)
-                    and not self._dropped
-                ):
-                    emit(data[start:begin])
+            end = begin if begin >= 0 else framing.hold(data, position, stop)
+            first, most = self._start - self._offset, self.limits.max_part_size
+            start = position if first < position else first  # noqa: FURB136 - max() takes three times as long
+            if start < end:
+                if state is BODY and (most is None or end - first <= most) and not self._dropped:
+                    emit(data[start:end])
                 else:
-                    self._deliver(data, position, begin, emit)
+                    self._deliver(data, start, end, emit)
+            if begin < 0:
+                return stop if end == stop else self._hold(data, end, stop)
             position = begin
             after = begin + len(framing.delimiter)
             if data.startswith(CRLF, after):
