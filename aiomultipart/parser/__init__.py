@@ -5,7 +5,8 @@ part, a :class:`PartBegin`, the bytes of its body, and :data:`PART_END`; last co
 nothing is awaited, nothing is pushed back. Every face of the library, with asyncio and without, drives this one parser.
 A nested message is read by a second one, stacked on the data of the outer part.
 
-``push`` is the state machine, ``framing`` what a delimiter looks like, ``events`` what comes out.
+``push`` is the state machine, over ``blocks``, which finds header blocks, and ``base``, which surrounds it. ``states``
+is the table of what it waits for, ``framing`` what a delimiter looks like, ``events`` what comes out.
 """
 
 from .events import END, PART_END, Defect, Event, Mark, PartBegin

@@ -15,7 +15,7 @@ from aiomultipart.grammar.media_type import parse_media_type
 from aiomultipart.limits import DEFAULT_LIMITS, Limits, bound
 from aiomultipart.policy import Policy
 
-from .events import PART_END, Defect, Event, PartBegin
+from .events import END, PART_END, Defect, Event, PartBegin
 from .states import CLOSED, EPILOGUE, FAILED, IN_PART, PREAMBLE, State
 
 __all__ = ("BaseParser", "Emit")
@@ -43,6 +43,7 @@ class BaseParser:
         "_depth",
         "_error",
         "_offset",
+        "_start",
         "_state",
         "_usage",
         "boundary",
@@ -79,6 +80,7 @@ class BaseParser:
         self._state: State = PREAMBLE
         self._error: MultipartError | None = None
         self._offset = 0  # of the data in hand; between two calls, of what comes next
+        self._start = 0  # offset of the preamble, body or epilogue in hand
         self._prepare()
 
     @classmethod
@@ -208,6 +210,13 @@ class BaseParser:
     def _end_input(self, emit: Emit) -> None:
         """Make what can be made of what has come; the close-delimiter may be missing."""
         raise NotImplementedError
+
+    def _end(self, position: int, emit: Emit) -> int:
+        """The close-delimiter ends at ``position`` of the data in hand."""
+        self._state = EPILOGUE
+        self._start = self._offset + position
+        emit(END)
+        return position
 
     def _call(self, event: Event) -> None:
         """Give an event to its callback."""

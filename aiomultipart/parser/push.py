@@ -19,13 +19,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, Final, NoReturn
 
-from aiomultipart.exceptions import IncompleteBody, LimitExceeded, MultipartError, ParseError
+from aiomultipart.exceptions import IncompleteBody, MultipartError, ParseError
 from aiomultipart.limits import bound
 from aiomultipart.policy import ACCEPT, FORGIVE, REJECT
 
-from .base import BaseParser, Emit
+from .base import Emit
+from .blocks import HeaderBlocks, Held
 from .events import END, PART_END, PartBegin
-from .framing import CLOSE_DELIMITER, CRLF, CUT, DATA, DELIMITER, HEADER, LF, Framing, Line, Opening
+from .framing import CLOSE_DELIMITER, CRLF, CUT, DATA, HEADER, LF, Framing, Line, Opening
 from .states import (
     BODY,
     COUNTED_BODY,
@@ -41,9 +42,7 @@ from .states import (
 
 __all__ = ("PushMultipartParser",)
 
-_BLANK_LINE: Final = CRLF + CRLF
 _CLOSE: Final = b"--\r\n"
-_DASH: Final = 0x2D
 _SHOWN: Final = 60  # characters of a line in an error
 
 _PLACES = {
@@ -55,22 +54,7 @@ _PLACES = {
 _TEXT = frozenset({PREAMBLE, BODY, COUNTED_BODY, SURPLUS})
 
 
-class _Held:
-    """What was held back of the chunks so far, and how far it was read: the receive buffer."""
-
-    __slots__ = ("data", "fields", "first", "line", "seen")
-
-    # How many fields a header block that is read by line has so far
-    fields: int
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.first = b""  # what the preamble begins with, for an error
-        self.seen = 0  # up to where nothing has to be searched again
-        self.line = 0  # in a header block that is read by line: where the line in hand begins
-
-
-class PushMultipartParser(BaseParser):
+class PushMultipartParser(HeaderBlocks):
     """Parse one multipart body, pushed in chunk by chunk.
 
     :param boundary: the boundary parameter, without the leading dashes.
@@ -89,13 +73,12 @@ class PushMultipartParser(BaseParser):
     A multipart part is handed over like any other; :meth:`nested` gives the parser for its body.
     """
 
-    __slots__ = ("_dropped", "_framing", "_held", "_opening", "_start")
+    __slots__ = ("_dropped", "_opening")
 
     def _prepare(self) -> None:
         self._framing = Framing(b"--" + self.boundary.encode())
         self._opening: Opening | None = None
-        self._held = _Held(CRLF)
-        self._start = 0  # offset of the preamble, body or epilogue in hand
+        self._held = Held(CRLF)
         self._dropped = False  # whether nobody wants the body in hand
         rules = self.policy.rules
         if rules.line_feed_only is FORGIVE:
@@ -134,12 +117,6 @@ class PushMultipartParser(BaseParser):
             else:
                 position = self._steps[self._state](self, data, position, emit)
         self._offset += end
-
-    def _hold(self, data: bytes, position: int, seen: int) -> int:
-        """Go on from ``position`` when more has come, and search from ``seen``."""
-        self._held.data = data[position:]
-        self._held.seen = seen - position
-        return len(data)
 
     def _open(self, data: bytes, emit: Emit) -> bytes:
         """LENIENT's preamble: read up to the line that shows how this sender writes; what follows that."""
@@ -321,12 +298,6 @@ class PushMultipartParser(BaseParser):
         if size > 0 and after - begin < len(self._framing.delimiter):
             self._forgive("no-line-end-before-delimiter", begin, part.index)
 
-    def _end(self, position: int, emit: Emit) -> int:
-        self._state = EPILOGUE
-        self._start = self._offset + position
-        emit(END)
-        return position
-
     def _epilogue(self, data: bytes, position: int, emit: Emit) -> int:
         self._skip("epilogue", len(data))
         return len(data)
@@ -400,46 +371,14 @@ class PushMultipartParser(BaseParser):
             **self._where(end),
         )
 
-    # Header blocks
-
-    def _exceed_in_headers(self, limit: str, position: int, name: str | None = None) -> NoReturn:
-        value: int = getattr(self.limits, limit)
-        raise LimitExceeded(
-            f"{'header block' if 'header' in limit else 'message'} passes {limit} of {value}",
-            limit=limit,
-            value=value,
-            offset=self._offset + position,
-            part_index=self._next_index,
-            part_name=name,
-        )
-
-    @property
-    def _next_index(self) -> int:
-        return 0 if self.part is None else self.part.index + 1
+    # Parts begin
 
     def _headers(self, data: bytes, position: int, emit: Emit) -> int:
         """HEADERS: from the line end of a delimiter line to that of the blank line."""
-        framing, limits, held = self._framing, self.limits, self._held
-        block, origin, after = None, position + 2, 0
-        # Mostly a block is no delimiter line, and so short that no limit can be passed.
-        if framing.newline is CRLF and not held.line and (held.seen or not data.startswith(b"-", origin)):
-            end = data.find(_BLANK_LINE, position + held.seen)
-            size = (len(data) if end < 0 else end) - origin
-            line, total, most = limits.max_header_line, limits.max_header_bytes, limits.max_headers
-            if (
-                (line is None or size <= line)
-                and (total is None or size <= total)
-                and (most is None or size < 3 * most or (end >= 0 and data.count(CRLF, origin, end) < most))
-            ):
-                if end < 0:
-                    return self._hold(data, position, len(data) - _begun(data[-3:]))
-                block = data[origin:end]
-                after = end + 4
-                held.seen = 0
+        block, origin, after = self._read_block(data, position, emit)
         if block is None:
-            block, origin, after = self._gather(data, position, emit)
-            if block is None:
-                return after
+            return after
+        framing, limits = self._framing, self.limits
         index = 0 if self.part is None else self.part.index + 1
         offset = self._offset + origin
         try:
@@ -462,68 +401,6 @@ class PushMultipartParser(BaseParser):
             if part.content_length == 0:
                 return self._complete(b"", after, after - framing.shared, -1, emit)
         return after - framing.shared
-
-    def _count(self, part: PartBegin, position: int) -> None:
-        """Hold the limits on all parts of the message."""
-        usage = self._usage
-        usage[0] += 1
-        usage[1] += len(part.raw)
-        if usage[0] > bound(self.limits.max_parts):
-            self._exceed_in_headers("max_parts", position, part.name)
-        if usage[1] > bound(self.limits.max_total_header_bytes):
-            self._exceed_in_headers("max_total_header_bytes", position, part.name)
-
-    def _gather(self, data: bytes, position: int, emit: Emit) -> tuple[bytes | None, int, int]:
-        """Read a header block line by line.
-
-        :return: the block, where it begins, and where its blank line ends; or None, and how far it got in the last.
-        """
-        framing, held = self._framing, self._held
-        newline = framing.newline
-        origin = position + len(newline)  # where the block begins
-        line, seen, fields = origin, origin, 0
-        if held.line:
-            line, seen, fields = held.line, held.seen, held.fields
-        held.line = held.seen = 0
-        while True:
-            end = data.find(newline, seen)
-            if end < 0:
-                end = len(data)
-                if newline is CRLF and data.endswith(b"\r"):
-                    end = max(line, end - 1)
-                self._check_line(origin, line, end)
-                held.line, held.fields = line - position, fields
-                return None, 0, self._hold(data, position, end)
-            if end == line:
-                block = data[origin : max(origin, end - len(newline))]
-                if newline is LF:
-                    block = block.replace(LF, CRLF)
-                return block, origin, end + len(newline)
-            self._check_line(origin, line, end)
-            if line == origin:
-                kind, start = framing.whole_line(data[line:end])
-                if kind is HEADER:
-                    origin = line = seen = line + start
-                    position = origin - len(newline)
-                    self._forgive("header-on-delimiter-line", origin, None)
-                    continue
-                if kind is CLOSE_DELIMITER:
-                    return None, 0, self._end(end + len(newline), emit)
-                if kind is DELIMITER:
-                    return None, 0, end
-            if not data.startswith((b" ", b"\t"), line):
-                fields += 1
-                if fields > bound(self.limits.max_headers):
-                    self._exceed_in_headers("max_headers", end)
-            line = seen = end + len(newline)
-
-    def _check_line(self, origin: int, start: int, end: int) -> None:
-        """Hold the bounds on one header line and on the block; of two that are passed, the first counts."""
-        line_end = start + bound(self.limits.max_header_line)
-        block_end = origin + bound(self.limits.max_header_bytes)
-        if start < end and end > min(line_end, block_end):
-            limit = "max_header_line" if line_end <= block_end else "max_header_bytes"
-            self._exceed_in_headers(limit, min(line_end, block_end))
 
     # The end of the input
 
@@ -582,8 +459,3 @@ class PushMultipartParser(BaseParser):
         SURPLUS: _text,
         EPILOGUE: _epilogue,
     }
-
-
-def _begun(tail: bytes) -> int:
-    """How many of the last three bytes of a header block may be of the blank line after it."""
-    return 3 if tail == b"\r\n\r" else 2 if tail[-2:] == CRLF else tail[-1:] == b"\r"
