@@ -23,6 +23,7 @@ __all__ = ("BaseParser", "Emit")
 _MAX_DEFECTS = 1000
 # Readers of nested messages await one another, so that even without a limit there is an end.
 _MAX_DEPTH = 64
+_CALLING: Mapping[str, Callable[..., object]] = {}
 _CALLBACKS = frozenset({"on_part_begin", "on_part_data", "on_part_end", "on_end"})
 
 Emit: TypeAlias = Callable[[Event], object]
@@ -125,7 +126,12 @@ class BaseParser:
         most = min(bound(self.limits.max_depth), _MAX_DEPTH)
         if self._depth >= most:
             raise LimitExceeded(
-                f"multipart nested deeper than {most}", limit="max_depth", value=most, part_name=part.name
+                f"multipart nested deeper than {most}",
+                limit="max_depth",
+                value=most,
+                offset=part.offset,
+                part_index=part.index,
+                part_name=part.name,
             )
         limits = self.limits
         if limits.max_total_size is not None:
@@ -158,7 +164,7 @@ class BaseParser:
         :return: the events of what is complete now, in order; nothing when there are callbacks. If the bytes are bad,
             the events before that come first and then, in the same iteration, the error.
         :raises MultipartError: the bytes are bad and no event comes before that, or were bad in an earlier call.
-        :raises StateError: after :meth:`close`, and after a callback has raised.
+        :raises StateError: after :meth:`close`, in a callback, and after a callback has raised.
         """
         if type(data) is not bytes:
             if not isinstance(data, (bytes, bytearray, memoryview)):
@@ -167,7 +173,7 @@ class BaseParser:
         if self._state is FAILED or self._state is CLOSED:
             self._refuse()
         events: list[Event] = []
-        emit = events.append if self._callbacks is None else self._call
+        emit = events.append if self._callbacks is None else self._caller()
         most = self.limits.max_total_size
         try:
             if most is not None and self._offset + len(data) > most:
@@ -193,7 +199,7 @@ class BaseParser:
         events: list[Event] = []
         if not self.ended:
             try:
-                self._end_input(events.append if self._callbacks is None else self._call)
+                self._end_input(events.append if self._callbacks is None else self._caller())
             except MultipartError as exc:
                 return self._fail(exc, events)
         self._state = CLOSED
@@ -218,6 +224,12 @@ class BaseParser:
         emit(END)
         return position
 
+    def _caller(self) -> Emit:
+        """What gives events to callbacks."""
+        if self._callbacks is _CALLING:
+            raise StateError("a callback cannot feed the parser that calls it")
+        return self._call
+
     def _call(self, event: Event) -> None:
         """Give an event to its callback."""
         arguments: tuple[object, ...] = ()
@@ -227,14 +239,18 @@ class BaseParser:
             name = "on_part_begin"
         else:
             name = "on_part_end" if event is PART_END else "on_end"
-        callback = None if self._callbacks is None else self._callbacks.get(name)
+        callbacks = self._callbacks
+        callback = None if callbacks is None else callbacks.get(name)
         if callback is not None:
+            self._callbacks = _CALLING
             try:
                 callback(*arguments)
             except BaseException:
                 # The rest of the chunk is lost, so nothing that came later would make sense.
                 self._state = FAILED
                 raise
+            finally:
+                self._callbacks = callbacks
 
     # Errors and defects
 

@@ -25,7 +25,7 @@ from aiomultipart.policy import ACCEPT, FORGIVE, REJECT
 
 from .base import Emit
 from .blocks import HeaderBlocks, Held
-from .events import END, PART_END, PartBegin
+from .events import PART_END, PartBegin
 from .framing import CLOSE_DELIMITER, CRLF, CUT, DATA, HEADER, LF, Framing, Line, Opening
 from .states import (
     BODY,
@@ -420,7 +420,7 @@ class PushMultipartParser(HeaderBlocks):
             missed = "" if in_line else self._missed(held[max(0, self._start - self._offset + len(held)) :])
             message = f"input ended {what}, without a close-delimiter{missed}"
             raise IncompleteBody(message, code="no-close-delimiter", **self._where(0))
-        emit(END)
+        self._end(0, emit)
 
     def _end_leniently(self, held: bytes, after: int, emit: Emit) -> None:
         """What there is at the end of the input is all there is; its last delimiter line may have been cut."""

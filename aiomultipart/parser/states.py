@@ -62,7 +62,8 @@ class Transition(NamedTuple):
     to: tuple[State, ...]
 
 
-# Bad input leads from anywhere to FAILED, and stays there.
+# Bad input leads from anywhere to FAILED, and stays there. The end of the input may stand for the line end of a
+# close-delimiter, and to LENIENT for the close-delimiter: it leads to EPILOGUE and on.
 TRANSITIONS = (
     Transition(OPENING, "a line that shows LENIENT how this sender writes delimiters", (HEADERS, EPILOGUE)),
     Transition(PREAMBLE, "a delimiter line, or a close-delimiter", (HEADERS, EPILOGUE)),

@@ -726,6 +726,32 @@ def test_callbacks() -> None:
     )
 
 
+@pytest.mark.parametrize("end", [b"--b--", b"--b--\r\n"])
+def test_the_message_has_ended_when_its_end_is_told(end: bytes) -> None:
+    ended: list[bool] = []
+    parser = PushMultipartParser("b", callbacks={"on_end": lambda: ended.append(parser.ended)})
+    parser.feed(b"--b\r\n\r\n\r\n" + end)
+    parser.close()
+    assert ended == [True]
+
+
+def test_a_callback_cannot_feed_the_parser_that_calls_it() -> None:
+    parser = PushMultipartParser("b", callbacks={"on_part_begin": lambda: parser.feed(b"more")})
+    with pytest.raises(StateError, match="callback"):
+        parser.feed(b"--b\r\n\r\n")
+    with pytest.raises(StateError, match="a callback has raised"):
+        parser.feed(b"more")
+
+
+def test_too_deep_a_part_is_named_and_placed() -> None:
+    parser = PushMultipartParser("b", limits=Limits(max_depth=1))
+    events = parser.feed(b"--b\r\n\r\n\r\n--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n")
+    part = [event for event in events if isinstance(event, PartBegin)][-1]
+    with pytest.raises(LimitExceeded) as caught:
+        parser.nested(part)
+    assert (caught.value.offset, caught.value.part_index) == (part.offset, 1)
+
+
 def test_callbacks_may_be_missing_but_not_unknown() -> None:
     parser = PushMultipartParser("b", callbacks={})
     assert list(parser.feed(b"--b\r\nA: 1\r\n\r\nx")) == []
