@@ -49,7 +49,7 @@ class _File:
 
     def _begin(self) -> None:
         self._begun = True
-        self._form.usage.add(self._part)
+        self._form.usage.add_file(self._part)
         self._form.events.append(self._part)
 
     def feed(self, data: bytes) -> None:
@@ -220,7 +220,7 @@ class MultipartForm:
         if kind is not None:
             self.forgive(kind)
         field = Field(part.name or "", value, raw, part)
-        self.usage.add(field)
+        self.usage.add_field(field)
         self.events.append(field)
 
 

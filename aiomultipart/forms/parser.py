@@ -25,7 +25,7 @@ from .events import FormEvent
 from .multipart import MultipartForm
 from .urlencoded import UrlencodedForm
 
-__all__ = ("FORM_LIMITS", "FormParser")
+__all__ = ("FORM_LIMITS", "FormParser", "content_length")
 
 FORM_LIMITS = Limits.for_forms()
 _MAX_DEFECTS = 1000
@@ -62,7 +62,7 @@ class FormParser:
         content_type = sole_content_type(fields)
         lengths = fields.getall(hdrs.CONTENT_LENGTH, ())
         # Behind a Content-Encoding, which somebody has undone, the length is that of other bytes.
-        self.content_length = None if hdrs.CONTENT_ENCODING in fields else _content_length(lengths)
+        self.content_length = None if hdrs.CONTENT_ENCODING in fields else content_length(lengths)
         most = limits.max_total_size
         if most is not None and self.content_length is not None and self.content_length > most:
             raise LimitExceeded(
@@ -144,7 +144,11 @@ class FormParser:
         return events
 
 
-def _content_length(lengths: Iterable[str]) -> int | None:
+def content_length(lengths: Iterable[str]) -> int | None:
+    """Of the fields of that name.
+
+    :raises ParseError: one is no length, or they are not the same.
+    """
     # Not strip() alone, which takes more than the white space of a header off (RFC 9110 section 5.6.3).
     counts = {parse_content_length(length.strip(" \t")) for length in lengths}
     if len(counts) > 1:

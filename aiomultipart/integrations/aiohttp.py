@@ -13,7 +13,7 @@ from aiohttp import payload as aiohttp_payload
 from aiohttp.abc import AbstractStreamWriter
 
 from aiomultipart.exceptions import IncompleteBody
-from aiomultipart.forms.asynchronous import Form, FormOptions
+from aiomultipart.forms.asynchronous import FormOptions, FormReading
 from aiomultipart.forms.asynchronous import read_form as read_any_form
 from aiomultipart.writing.payloads.registry import Payload
 
@@ -84,7 +84,7 @@ class _Body:
             raise IncompleteBody(what, code="broken-transfer") from exc
 
 
-async def read_form(request: web.BaseRequest, **options: Unpack[FormOptions]) -> Form:
+def read_form(request: web.BaseRequest, **options: Unpack[FormOptions]) -> FormReading:
     """As :func:`aiomultipart.read_form`, of a request to an aiohttp server.
 
     ``client_max_size`` of the application does not hold here: ``limits`` does.
@@ -93,4 +93,4 @@ async def read_form(request: web.BaseRequest, **options: Unpack[FormOptions]) ->
     :raises IncompleteBody: the client has disconnected, or its chunks or Content-Encoding are broken; nothing is left
         behind.
     """
-    return await read_any_form(request.headers, _Body(request.content), **options)
+    return read_any_form(request.headers, _Body(request.content), **options)
