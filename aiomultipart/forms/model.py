@@ -170,6 +170,15 @@ class UploadedFile(Generic[T_co]):
             return self._result
         raise StateError(f"file {self.name!r} went to its target, which gave {self._result!r}")
 
+    # For pydantic: plain dictionaries, so that nothing has to be imported for them.
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> dict[str, object]:
+        return {"type": "is-instance", "cls": UploadedFile}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> dict[str, object]:
+        return {"type": "string", "format": "binary"}
+
     def __repr__(self) -> str:
         return f"<UploadedFile {self.name!r} {self.filename!r} {self.content_type} {self.size} bytes>"
 

@@ -39,6 +39,7 @@ class FormParser:
         for fields. Of ``max_memory`` it counts the fields, and of files what they take besides their bytes.
     :param policy: how odd constructs are read.
     :param is_file: whether a part without a ``filename`` is a file nevertheless; none is, if not given.
+    :param with_unchosen: a file that a browser's user did not choose is an empty file, not nothing.
     :ivar content_length: of the request, in bytes; None if it is not known.
     :raises ParseError: the Content-Type is missing; the Content-Length is no length.
     :raises UnsupportedMediaType: the Content-Type is none of a form.
@@ -56,6 +57,7 @@ class FormParser:
         limits: Limits | None = None,
         policy: Policy = Policy.STANDARD,
         is_file: Callable[[PartBegin], bool] | None = None,
+        with_unchosen: bool = False,
     ) -> None:
         limits = limits or FORM_LIMITS
         fields = as_multidict(headers)
@@ -80,7 +82,9 @@ class FormParser:
             case ("multipart", "form-data"):
                 boundary = parse_boundary(media_type, policy=policy, limits=limits)
                 announced = any(value.strip(" \t").strip("0") for value in lengths)
-                self._form = MultipartForm(boundary, limits, policy, is_file, is_announced=announced)
+                self._form = MultipartForm(
+                    boundary, limits, policy, is_file, is_announced=announced, with_unchosen=with_unchosen
+                )
             case ("application", "x-www-form-urlencoded"):
                 charset = media_type.parameters.get("charset", "utf-8")
                 self._form = UrlencodedForm(charset, limits, policy, self.content_length)

@@ -6,18 +6,19 @@ writer's Content-Type, and its Content-Length when the size is known. Receiving:
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Unpack
 
 from aiohttp import ClientError, StreamReader, web
 from aiohttp import payload as aiohttp_payload
 from aiohttp.abc import AbstractStreamWriter
 
-from aiomultipart.exceptions import IncompleteBody
+from aiomultipart.exceptions import IncompleteBody, MultipartError
 from aiomultipart.forms.asynchronous import FormOptions, FormReading
 from aiomultipart.forms.asynchronous import read_form as read_any_form
 from aiomultipart.writing.payloads.registry import Payload
 
-__all__ = ("AiohttpPayload", "read_form")
+__all__ = ("AiohttpPayload", "answer_problems", "read_form")
 
 
 class AiohttpPayload(aiohttp_payload.Payload):
@@ -94,3 +95,18 @@ def read_form(request: web.BaseRequest, **options: Unpack[FormOptions]) -> FormR
         behind.
     """
     return read_any_form(request.headers, _Body(request.content), **options)
+
+
+@web.middleware
+async def answer_problems(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """A middleware: a :exc:`MultipartError` is answered with problem details (RFC 9457), and its status.
+
+    ``web.Application(middlewares=[answer_problems])``.
+    """
+    try:
+        return await handler(request)
+    except MultipartError as exc:
+        problem, status = exc.to_problem(), exc.http_status
+        return web.json_response(problem, status=status, content_type="application/problem+json")
