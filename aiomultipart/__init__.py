@@ -14,9 +14,11 @@ from .exceptions import (
     UnsupportedEncoding,
     UnsupportedMediaType,
 )
-from .forms.asynchronous import Form, FormField, FormFile, UploadedFile, parse_form, read_form
+from .forms.asynchronous import FormReading, read_form
 from .forms.events import Field, FormEvent
+from .forms.model import Form, UploadedFile
 from .forms.parser import FormParser
+from .forms.synchronous import FormField, FormFile, parse_form
 from .grammar.disposition import (
     BadContentDispositionHeader,
     BadContentDispositionParam,
@@ -36,6 +38,7 @@ from .targets import (
     HashTarget,
     MemoryTarget,
     NullTarget,
+    PlainTarget,
     ReceivedPart,
     SavedFile,
     SpooledFile,
@@ -102,6 +105,7 @@ __all__ = (
     "FormField",
     "FormFile",
     "FormParser",
+    "FormReading",
     "HashTarget",
     "IOBasePayload",
     "IncompleteBody",
@@ -120,6 +124,7 @@ __all__ = (
     "PartBegin",
     "Payload",
     "PayloadRegistry",
+    "PlainTarget",
     "Policy",
     "PushMultipartParser",
     "ReceivedPart",

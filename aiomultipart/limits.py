@@ -64,6 +64,10 @@ class Limits:
     """Fields and unspooled files of one form together, before files go to disk."""
     max_open_files: int | None = None
     """Files of one form that are open at the same time."""
+    max_files: int | None = None
+    """Files of one form."""
+    max_fields: int | None = None
+    """Fields of one form that are no files."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

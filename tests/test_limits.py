@@ -200,7 +200,7 @@ async def read_all(reader: MultipartReader) -> None:
 
 
 def test_every_limit_that_reading_checks_has_a_row() -> None:
-    of_forms = {"max_field_size", "max_memory", "max_open_files"}
+    of_forms = {"max_field_size", "max_memory", "max_open_files", "max_files", "max_fields"}
     fields = {field.name for field in dataclasses.fields(Limits)} - of_forms - {"decode_ratio_floor"}
     assert {name.partition(",")[0].partition(" ")[0] for name in ENDLESS} == fields
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, NoReturn, TypeAlias
 
 from aiomultipart.exceptions import LimitExceeded
 from aiomultipart.limits import Limits, bound
@@ -40,15 +40,13 @@ def size_in_memory(entry: Field | PartBegin) -> int:
 
     :return: in bytes.
     """
-    if type(entry) is Field:
-        return _size_of(entry.name) + _size_of(entry.value) + _FIELD_OVERHEAD
     if isinstance(entry, PartBegin):
-        return len(entry.raw) + _size_of(entry.name or "") + _size_of(entry.filename or "") + _FILE_OVERHEAD
-    return 0
-
-
-def _size_of(text: str) -> int:
-    return len(text) if text.isascii() else sys.getsizeof(text)
+        texts = (entry.name or "", entry.filename or "")
+        return len(entry.raw) + sum(map(sys.getsizeof, texts)) + _FILE_OVERHEAD
+    size = _FIELD_OVERHEAD
+    for text in entry[:2]:
+        size += len(text) if text.isascii() else sys.getsizeof(text)
+    return size
 
 
 def field_bound(limits: Limits) -> tuple[str, int]:
@@ -62,20 +60,42 @@ def field_bound(limits: Limits) -> tuple[str, int]:
 
 
 class Usage:
-    """What the entries of one form take together.
+    """What the entries of one form take together, and how many they are.
 
     :ivar memory: in bytes; of files without their bodies.
     """
 
+    __slots__ = ("_fields", "_files", "_limits", "_most_fields", "_most_memory", "memory")
+
     def __init__(self, limits: Limits) -> None:
-        self.memory = 0
-        self._most = bound(limits.max_memory)
+        self.memory = self._fields = self._files = 0
+        self._limits = limits
+        self._most_fields = bound(limits.max_fields)
+        self._most_memory = bound(limits.max_memory)
 
-    def add(self, entry: Field | PartBegin) -> None:
-        """Count a field, or a file that begins.
+    def add_field(self, field: Field) -> None:
+        """Count a field.
 
-        :raises LimitExceeded: ``max_memory``.
+        :raises LimitExceeded: ``max_fields``, ``max_memory``.
         """
-        self.memory += size_in_memory(entry)
-        if self.memory > self._most:
-            raise LimitExceeded(f"form passes max_memory of {self._most}", limit="max_memory", value=self._most)
+        self._fields += 1
+        if self._fields > self._most_fields:
+            self._exceed("max_fields", self._most_fields)
+        self.memory += size_in_memory(field)
+        if self.memory > self._most_memory:
+            self._exceed("max_memory", self._most_memory)
+
+    def add_file(self, part: PartBegin) -> None:
+        """Count a file that begins.
+
+        :raises LimitExceeded: ``max_files``, ``max_memory``.
+        """
+        self._files += 1
+        if self._files > bound(self._limits.max_files):
+            self._exceed("max_files", bound(self._limits.max_files))
+        self.memory += size_in_memory(part)
+        if self.memory > self._most_memory:
+            self._exceed("max_memory", self._most_memory)
+
+    def _exceed(self, limit: str, most: int) -> NoReturn:
+        raise LimitExceeded(f"form passes {limit} of {most}", limit=limit, value=most)

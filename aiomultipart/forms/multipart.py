@@ -44,12 +44,12 @@ class _File:
         self._codec = codec
         # Browsers send filename="" for a file input without a file: nothing is known of it before its first byte.
         self._begun = False
-        if part.filename != "":
+        if part.filename != "" or form.with_unchosen:
             self._begin()
 
     def _begin(self) -> None:
         self._begun = True
-        self._form.usage.add(self._part)
+        self._form.usage.add_file(self._part)
         self._form.events.append(self._part)
 
     def feed(self, data: bytes) -> None:
@@ -78,6 +78,7 @@ class MultipartForm:
     """The parts of one form.
 
     :param is_file: whether a part without a ``filename`` is a file nevertheless.
+    :param with_unchosen: whether a file that was not chosen is an empty one.
     :param is_announced: whether the Content-Length says that there are bytes.
     :ivar events: what is complete; whoever takes them leaves an empty list.
     """
@@ -90,12 +91,14 @@ class MultipartForm:
         is_file: Callable[[PartBegin], bool] | None,
         *,
         is_announced: bool,
+        with_unchosen: bool,
     ) -> None:
         self.parser = PushMultipartParser(boundary, subtype="form-data", limits=limits, policy=policy)
         self.events: list[FormEvent] = []
         self.limits = limits
         self.policy = policy
         self.usage = Usage(limits)
+        self.with_unchosen = with_unchosen
         self._is_file = is_file
         self._is_announced = is_announced
         self._is_empty = True
@@ -220,7 +223,7 @@ class MultipartForm:
         if kind is not None:
             self.forgive(kind)
         field = Field(part.name or "", value, raw, part)
-        self.usage.add(field)
+        self.usage.add_field(field)
         self.events.append(field)
 
 

@@ -25,7 +25,7 @@ from .events import FormEvent
 from .multipart import MultipartForm
 from .urlencoded import UrlencodedForm
 
-__all__ = ("FORM_LIMITS", "FormParser")
+__all__ = ("FORM_LIMITS", "FormParser", "content_length")
 
 FORM_LIMITS = Limits.for_forms()
 _MAX_DEFECTS = 1000
@@ -39,6 +39,7 @@ class FormParser:
         for fields. Of ``max_memory`` it counts the fields, and of files what they take besides their bytes.
     :param policy: how odd constructs are read.
     :param is_file: whether a part without a ``filename`` is a file nevertheless; none is, if not given.
+    :param with_unchosen: a file that a browser's user did not choose is an empty file, not nothing.
     :ivar content_length: of the request, in bytes; None if it is not known.
     :raises ParseError: the Content-Type is missing; the Content-Length is no length.
     :raises UnsupportedMediaType: the Content-Type is none of a form.
@@ -56,13 +57,14 @@ class FormParser:
         limits: Limits | None = None,
         policy: Policy = Policy.STANDARD,
         is_file: Callable[[PartBegin], bool] | None = None,
+        with_unchosen: bool = False,
     ) -> None:
         limits = limits or FORM_LIMITS
         fields = as_multidict(headers)
         content_type = sole_content_type(fields)
         lengths = fields.getall(hdrs.CONTENT_LENGTH, ())
         # Behind a Content-Encoding, which somebody has undone, the length is that of other bytes.
-        self.content_length = None if hdrs.CONTENT_ENCODING in fields else _content_length(lengths)
+        self.content_length = None if hdrs.CONTENT_ENCODING in fields else content_length(lengths)
         most = limits.max_total_size
         if most is not None and self.content_length is not None and self.content_length > most:
             raise LimitExceeded(
@@ -80,7 +82,9 @@ class FormParser:
             case ("multipart", "form-data"):
                 boundary = parse_boundary(media_type, policy=policy, limits=limits)
                 announced = any(value.strip(" \t").strip("0") for value in lengths)
-                self._form = MultipartForm(boundary, limits, policy, is_file, is_announced=announced)
+                self._form = MultipartForm(
+                    boundary, limits, policy, is_file, is_announced=announced, with_unchosen=with_unchosen
+                )
             case ("application", "x-www-form-urlencoded"):
                 charset = media_type.parameters.get("charset", "utf-8")
                 self._form = UrlencodedForm(charset, limits, policy, self.content_length)
@@ -144,7 +148,11 @@ class FormParser:
         return events
 
 
-def _content_length(lengths: Iterable[str]) -> int | None:
+def content_length(lengths: Iterable[str]) -> int | None:
+    """Of the fields of that name.
+
+    :raises ParseError: one is no length, or they are not the same.
+    """
     # Not strip() alone, which takes more than the white space of a header off (RFC 9110 section 5.6.3).
     counts = {parse_content_length(length.strip(" \t")) for length in lengths}
     if len(counts) > 1:

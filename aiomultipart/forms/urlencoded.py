@@ -120,7 +120,7 @@ class UrlencodedForm:
         if self._pairs >= most:
             self._exceed("form", "max_parts", most)
         field = Field(self._text(name), self._text(value), value, None)
-        self._usage.add(field)
+        self._usage.add_field(field)
         self.events.append(field)
         self._pairs += 1
 

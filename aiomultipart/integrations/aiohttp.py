@@ -6,18 +6,19 @@ writer's Content-Type, and its Content-Length when the size is known. Receiving:
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Unpack
 
 from aiohttp import ClientError, StreamReader, web
 from aiohttp import payload as aiohttp_payload
 from aiohttp.abc import AbstractStreamWriter
 
-from aiomultipart.exceptions import IncompleteBody
-from aiomultipart.forms.asynchronous import Form, FormOptions
+from aiomultipart.exceptions import IncompleteBody, MultipartError
+from aiomultipart.forms.asynchronous import FormOptions, FormReading
 from aiomultipart.forms.asynchronous import read_form as read_any_form
 from aiomultipart.writing.payloads.registry import Payload
 
-__all__ = ("AiohttpPayload", "read_form")
+__all__ = ("AiohttpPayload", "answer_problems", "read_form")
 
 
 class AiohttpPayload(aiohttp_payload.Payload):
@@ -84,7 +85,7 @@ class _Body:
             raise IncompleteBody(what, code="broken-transfer") from exc
 
 
-async def read_form(request: web.BaseRequest, **options: Unpack[FormOptions]) -> Form:
+def read_form(request: web.BaseRequest, **options: Unpack[FormOptions]) -> FormReading:
     """As :func:`aiomultipart.read_form`, of a request to an aiohttp server.
 
     ``client_max_size`` of the application does not hold here: ``limits`` does.
@@ -93,4 +94,19 @@ async def read_form(request: web.BaseRequest, **options: Unpack[FormOptions]) ->
     :raises IncompleteBody: the client has disconnected, or its chunks or Content-Encoding are broken; nothing is left
         behind.
     """
-    return await read_any_form(request.headers, _Body(request.content), **options)
+    return read_any_form(request.headers, _Body(request.content), **options)
+
+
+@web.middleware
+async def answer_problems(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """A middleware: a :exc:`MultipartError` is answered with problem details (RFC 9457), and its status.
+
+    ``web.Application(middlewares=[answer_problems])``.
+    """
+    try:
+        return await handler(request)
+    except MultipartError as exc:
+        problem, status = exc.to_problem(), exc.http_status
+        return web.json_response(problem, status=status, content_type="application/problem+json")

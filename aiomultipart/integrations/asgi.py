@@ -6,7 +6,7 @@ from typing import Unpack
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from aiomultipart.forms.asynchronous import Form, FormOptions
+from aiomultipart.forms.asynchronous import FormOptions, FormReading
 from aiomultipart.forms.asynchronous import read_form as read_any_form
 from aiomultipart.sources import AsgiBody, AsgiReceive, AsgiScope
 
@@ -16,7 +16,7 @@ __all__ = ("read_form",)
 _NEEDED = frozenset({b"content-type", b"content-length", b"content-encoding"})
 
 
-async def read_form(scope: AsgiScope, receive: AsgiReceive, **options: Unpack[FormOptions]) -> Form:
+def read_form(scope: AsgiScope, receive: AsgiReceive, **options: Unpack[FormOptions]) -> FormReading:
     """As :func:`aiomultipart.read_form`, of an ASGI request.
 
     :param scope: the application's ``scope``; Starlette's ``request.scope``.
@@ -27,4 +27,4 @@ async def read_form(scope: AsgiScope, receive: AsgiReceive, **options: Unpack[Fo
     headers = [
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"] if name.lower() in _NEEDED
     ]
-    return await read_any_form(CIMultiDictProxy(CIMultiDict(headers)), AsgiBody(receive), **options)
+    return read_any_form(CIMultiDictProxy(CIMultiDict(headers)), AsgiBody(receive), **options)

@@ -3,7 +3,9 @@
 Strategy. A :class:`Target` takes one body part: ``start()``, ``write()`` for each decoded chunk, then ``finish()``,
 whose result is the target's own, or ``abort()``. :func:`copy` is the one driver: it calls ``abort()`` after any failure
 and lets it come to its end even while it is cancelled. Disk work is plain synchronous code (``disk.Draft``,
-``spooled.Spool``) that knows no event loop; ``hops`` takes it to a thread, one job at a time and about 1 MiB a job.
+``spool.Spool``) that knows no event loop; ``hops`` takes it to a thread, one job at a time and about 1 MiB a job. So
+each target has a second face for where there is no loop, ``start_sync()`` and so on; only what calls coroutines has
+not.
 
 Rules.
 
@@ -14,14 +16,24 @@ Rules.
 
 from __future__ import annotations
 
-from .base import ReceivedPart, SavedFile, Target, TargetFactory, Targets, copy, select_target
-from .compose import CallbackTarget, HashTarget, NullTarget, TeeTarget, ValidatedTarget
-from .disk import DirectoryTarget, FileTarget
+from .base import AnyTarget, PlainTarget, ReceivedPart, SavedFile, Target, TargetFactory, Targets
+from .budget import Budget
+from .callback import CallbackTarget
+from .directory import DirectoryTarget
+from .driver import abort_all, abort_all_sync, copy, copy_sync, select_target
+from .file import FileTarget
+from .hashing import HashTarget
 from .memory import MemoryTarget
 from .names import safe_filename
-from .spooled import Budget, Spool, SpooledFile, SpooledTarget
+from .null import NullTarget
+from .plain import SyncTarget, as_sync, as_target
+from .spool import Spool
+from .spooled import SpooledFile, SpooledTarget
+from .tee import TeeTarget
+from .validated import ValidatedTarget
 
 __all__ = (
+    "AnyTarget",
     "Budget",
     "CallbackTarget",
     "DirectoryTarget",
@@ -29,17 +41,24 @@ __all__ = (
     "HashTarget",
     "MemoryTarget",
     "NullTarget",
+    "PlainTarget",
     "ReceivedPart",
     "SavedFile",
     "Spool",
     "SpooledFile",
     "SpooledTarget",
+    "SyncTarget",
     "Target",
     "TargetFactory",
     "Targets",
     "TeeTarget",
     "ValidatedTarget",
+    "abort_all",
+    "abort_all_sync",
+    "as_sync",
+    "as_target",
     "copy",
+    "copy_sync",
     "safe_filename",
     "select_target",
 )

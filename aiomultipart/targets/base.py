@@ -1,30 +1,28 @@
-"""What a target is, which one a part gets, and the driver that copies a part into one."""
+"""What a target is."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import AsyncIterable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, TypeAlias, TypeVar
 
 from multidict import MultiMapping
 
 from aiomultipart.exceptions import StateError
-from aiomultipart.work import to_its_end
 
 __all__ = (
+    "AnyTarget",
     "OnePart",
+    "PlainTarget",
     "ReceivedPart",
     "SavedFile",
     "Target",
     "TargetFactory",
     "Targets",
-    "copy",
-    "select_target",
 )
 
-T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -75,10 +73,28 @@ class Target(Protocol[T_co]):
         """
 
 
-TargetFactory: TypeAlias = Callable[[ReceivedPart], "Target[object] | None"]
+class PlainTarget(Protocol[T_co]):
+    """A target of plain methods: any object with these four is one. Where there is a loop, a thread calls them."""
+
+    def start(self, part: ReceivedPart) -> None:
+        """As :meth:`Target.start`."""
+
+    def write(self, data: bytes) -> None:
+        """As :meth:`Target.write`; one call at a time."""
+
+    def finish(self) -> T_co:
+        """As :meth:`Target.finish`."""
+
+    def abort(self) -> None:
+        """As :meth:`Target.abort`."""
+
+
+AnyTarget: TypeAlias = Target[T_co] | PlainTarget[T_co]
+
+TargetFactory: TypeAlias = Callable[[ReceivedPart], "Target[object] | PlainTarget[object] | None"]
 """Makes the target of a part; None leaves it to the default."""
 
-Targets: TypeAlias = "Mapping[str, TargetFactory | Target[object]] | TargetFactory"
+Targets: TypeAlias = "Mapping[str, TargetFactory | Target[object] | PlainTarget[object]] | TargetFactory"
 """Factories by field name, or one for all. A target in place of its factory takes one part."""
 
 
@@ -96,57 +112,6 @@ class SavedFile:
     hexdigest: str | None = None
 
 
-def select_target(targets: Targets | None, part: ReceivedPart, default: TargetFactory) -> Target[object]:
-    """The target for ``part``.
-
-    :param targets: factories by field name, or one factory for all parts.
-    :param default: makes the target where ``targets`` has none for this part, or its factory gives None.
-    :raises TypeError: neither gives a target.
-    """
-    chosen: TargetFactory | Target[object] | None
-    if isinstance(targets, Mapping):
-        chosen = None if part.name is None else targets.get(part.name)
-    else:
-        chosen = targets
-    target = chosen(part) if callable(chosen) else chosen
-    if target is None:
-        target = default(part)
-    if target is None:
-        raise TypeError(f"no target for part {part.name!r}")
-    return target
-
-
-async def copy(part: ReceivedPart, chunks: AsyncIterable[bytes], target: Target[T]) -> T:
-    """Write ``chunks`` to ``target``.
-
-    Whatever goes wrong, the target is aborted, and the error, or the cancellation, comes through as it is. The abort
-    itself is not cut short: a cancellation that arrives meanwhile is raised when it is done.
-
-    :return: the result of the target.
-    """
-    try:
-        await target.start(part)
-    except StateError:
-        raise  # it is busy with another part, which is not ours to abort
-    except BaseException as exc:
-        await _abort(target, exc)
-        raise
-    try:
-        async for chunk in chunks:
-            await target.write(chunk)
-        return await target.finish()
-    except BaseException as exc:
-        await _abort(target, exc)
-        raise
-
-
-async def _abort(target: Target[object], error: BaseException) -> None:
-    try:
-        await to_its_end(target.abort())
-    except Exception as exc:  # noqa: BLE001  (the first error is the one to know of)
-        error.add_note(f"and aborting the target failed: {exc!r}")
-
-
 class _Stage(enum.Enum):
     NEW = "has not been started"
     OPEN = "is being written"
@@ -154,9 +119,19 @@ class _Stage(enum.Enum):
 
 
 class OnePart:
-    """Base of the targets here: it holds the order of the calls."""
+    """Base of the targets here: it holds the order of the calls, of either face.
+
+    A target does its work in plain methods, ``start_sync()`` and so on, which may block; the coroutines have that done
+    in a thread where it takes long.
+    """
 
     _stage = _Stage.NEW
+
+    def check_sync(self) -> None:
+        """Whether it can do without an event loop.
+
+        :raises TypeError: it cannot.
+        """
 
     def _start(self) -> None:
         if self._stage is not _Stage.NEW:

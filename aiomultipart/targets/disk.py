@@ -11,17 +11,17 @@ import hashlib
 import io
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from aiomultipart.exceptions import StateError
 
-from .base import OnePart, ReceivedPart, SavedFile
-from .hops import HOP, Outbox, Worker
+from .base import SavedFile
+from .hops import HOP
 from .names import numbered_names
 
-__all__ = ("DirectoryTarget", "Draft", "FileTarget", "Folder", "new_hash", "open_unnamed", "split_path", "write_all")
+__all__ = ("MODE", "Draft", "Folder", "check_name", "new_hash", "open_unnamed", "split_path", "write_all")
 
 _HAS_DIR_FD: Final = os.open in os.supports_dir_fd and hasattr(os, "O_DIRECTORY")
 _FLAGS: Final = (
@@ -31,7 +31,7 @@ _FLAGS: Final = (
     | getattr(os, "O_BINARY", 0)
     | getattr(os, "O_NOINHERIT", 0)
 )
-_MODE: Final = 0o600
+MODE: Final = 0o600
 # O_TMPFILE is Linux's. These say that the file system, or the kernel, does not have it.
 _NO_TMPFILE: Final = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}
 _MOST_PIECES: Final = 1024  # that writev() takes, on Linux and macOS
@@ -63,14 +63,14 @@ class Folder:
 
         :raises FileExistsError: the name is taken, be it by a symbolic link to nowhere.
         """
-        return io.FileIO(os.open(self._at(name), _FLAGS | os.O_CREAT | os.O_EXCL, _MODE, dir_fd=self._fd), "r+")
+        return io.FileIO(os.open(self._at(name), _FLAGS | os.O_CREAT | os.O_EXCL, MODE, dir_fd=self._fd), "r+")
 
     def create_unnamed(self) -> io.FileIO | None:
         """A new file without a name, which :meth:`name_unnamed` can give it; None where there is no such thing."""
         if self._fd is None or not hasattr(os, "O_TMPFILE"):
             return None
         try:
-            fd = os.open(".", _FLAGS | os.O_TMPFILE, _MODE, dir_fd=self._fd)
+            fd = os.open(".", _FLAGS | os.O_TMPFILE, MODE, dir_fd=self._fd)
         except OSError as exc:
             if exc.errno in _NO_TMPFILE:
                 return None
@@ -154,6 +154,7 @@ class Draft:
     :param number: if the name is taken, try ``name-1`` and so on.
     :param hash: name of a hash of ``hashlib``.
     :param fsync: have the file, and its name, on the disk before :meth:`finish` returns.
+    :param mode: of the file when it gets its name, whatever the umask; not on Windows.
     :ivar size: of what has been written, in bytes.
     :ivar is_complete: whether it is an adopted file, which has its bytes already.
     """
@@ -167,6 +168,7 @@ class Draft:
         number: bool = False,
         hash: str | None = None,  # noqa: A002  (the name is public)
         fsync: bool = False,
+        mode: int = MODE,
     ) -> None:
         self.size = 0
         self.is_complete = False
@@ -176,6 +178,7 @@ class Draft:
         self._number = number
         self._hash = None if hash is None else new_hash(hash)
         self._fsync = fsync
+        self._mode = mode
         self._folder: Folder | None = None
         self._file: io.FileIO | None = None
         self._temporary: str | None = None  # the name that it has meanwhile
@@ -331,6 +334,8 @@ class Draft:
     def _settle(self) -> None:
         """All is written."""
         fd = self._opened_file().fileno()
+        if self._mode != MODE and hasattr(os, "fchmod"):
+            os.fchmod(fd, self._mode)
         if self._fsync:
             os.fsync(fd)
         self._status = os.fstat(fd)
@@ -395,121 +400,3 @@ def check_name(name: str) -> str:
     if os.name == "nt" and ":" in name:
         raise ValueError(f"{name!r} names a drive or a stream")
     return name
-
-
-class _Saving(OnePart):
-    """A target that is one file on disk, written in a thread."""
-
-    def __init__(self) -> None:
-        self._worker = Worker()
-        self._draft: Draft | None = None
-        self._outbox: Outbox | None = None
-
-    def _make_draft(self, part: ReceivedPart) -> Draft:
-        raise NotImplementedError
-
-    async def start(self, part: ReceivedPart) -> None:
-        """Begin to make the file. What that raises comes from the call that follows."""
-        self._start()
-        self._draft = draft = self._make_draft(part)
-        self._outbox = Outbox(self._worker, draft.write)
-        self._worker.begin(draft.open)  # not waited for: bytes may arrive meanwhile
-
-    async def write(self, data: bytes) -> None:
-        """Take ``data``.
-
-        :raises OSError: making the file or writing earlier bytes failed.
-        """
-        self._check()
-        if self._outbox is None:
-            raise StateError("the target was not started")
-        await self._outbox.write(data)
-
-    async def finish(self) -> SavedFile:
-        """Write the rest, and give the file its name.
-
-        :raises FileExistsError: the name is taken.
-        :raises OSError: writing failed.
-        """
-        self._finish()
-        if self._draft is None or self._outbox is None:
-            raise StateError("the target was not started")
-        await self._worker.wait()
-        return await self._worker.run(self._draft.finish, self._outbox.take())
-
-    async def abort(self) -> None:
-        """Remove the file; one that replaced another is left where it is."""
-        if self._abort() and self._draft is not None:
-            await self._worker.settle()
-            await self._worker.run(self._draft.discard)
-
-
-class FileTarget(_Saving):
-    """Writes the body to a file, which is there when it is whole or not at all; the result is a :class:`SavedFile`.
-
-    The file is written without a name where the platform has that (Linux), else under a random one in the same
-    directory. Its mode is 0600. A symbolic link at ``path`` is not followed.
-
-    :param path: of the file. It is trusted: make no path out of what was received.
-    :param overwrite: replace a file that is there; if not, there is :exc:`FileExistsError`, at the start where the
-        file is there by then.
-    :param hash: name of a hash of ``hashlib`` to compute on the way.
-    :param fsync: have it on the disk, not only handed to the system, before it is finished.
-    :raises ValueError: ``path`` ends in no name, or ``hash`` is not known.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        overwrite: bool = False,
-        hash: str | None = None,  # noqa: A002  (the name is public)
-        fsync: bool = False,
-    ) -> None:
-        super().__init__()
-        directory, name = split_path(path)
-        self._new = Draft(directory, name, overwrite=overwrite, hash=hash, fsync=fsync)
-
-    def _make_draft(self, part: ReceivedPart) -> Draft:
-        return self._new
-
-
-class DirectoryTarget(_Saving):
-    """Writes the body to a new file in a directory; the result is a :class:`SavedFile`.
-
-    The file is made as by :class:`FileTarget`. Nothing outside of the directory is touched, and nothing replaced.
-
-    :param directory: it must be there.
-    :param name: gives the file's name for a part; None for a random one, without extension. The received file name is
-        safe to use only through :func:`safe_filename`.
-    :param collision: what to do when the name is taken: ``"error"`` for :exc:`FileExistsError`, ``"number"`` for the
-        first free one of ``name-1``, ``name-2``, ...; if there are gaps in those that are taken, it may be a later one.
-    :param hash: name of a hash of ``hashlib`` to compute on the way.
-    :param fsync: have it on the disk, not only handed to the system, before it is finished.
-    :raises ValueError: ``hash`` or ``collision`` is not known. From ``start()``: what ``name`` gave has a separator in
-        it, or is ``""``, ``"."`` or ``".."``.
-    """
-
-    def __init__(
-        self,
-        directory: str | os.PathLike[str],
-        *,
-        name: Callable[[ReceivedPart], str] | None = None,
-        collision: Literal["error", "number"] = "error",
-        hash: str | None = None,  # noqa: A002  (the name is public)
-        fsync: bool = False,
-    ) -> None:
-        super().__init__()
-        if collision not in {"error", "number"}:
-            raise ValueError(f"collision must be 'error' or 'number', not {collision!r}")
-        if hash is not None:
-            new_hash(hash)
-        self._directory = os.fspath(directory)
-        self._name = name
-        self._number = collision == "number"
-        self._hash = hash
-        self._fsync = fsync
-
-    def _make_draft(self, part: ReceivedPart) -> Draft:
-        name = secrets.token_hex(16) if self._name is None else check_name(self._name(part))
-        return Draft(self._directory, name, number=self._number, hash=self._hash, fsync=self._fsync)

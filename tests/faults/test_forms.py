@@ -135,7 +135,7 @@ async def test_finished_files_that_move_to_disk(busy_thread: BusyThread) -> None
         except asyncio.CancelledError:
             pass
         else:
-            assert [upload.in_memory for upload in form.files] == [False, False]
+            assert [upload.on_disk for upload in form.files] == [True, True]
             await form.aclose()
         assert not busy_thread.unfinished
         assert open_files() == before
@@ -152,7 +152,7 @@ async def test_a_finished_file_that_moves_to_disk_when_asked_to(busy_thread: Bus
         await target.write(b"x" * 1000)
         spooled = await target.finish()
         with contextlib.suppress(asyncio.CancelledError):
-            await run.once(spooled.rollover)
+            await run.once(spooled.move_to_disk)
         await target.abort()
         assert spooled.closed
         assert not busy_thread.unfinished

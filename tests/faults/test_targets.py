@@ -90,7 +90,7 @@ async def test_spooling(tmp_path: Path, threads: Threads) -> None:
             target = SpooledTarget(directory=tmp_path, budget=budget)
             file = await copy(Part(), chunks, target)
         async with file:
-            assert file.rolled
+            assert file.on_disk
             assert await file.read() == BODY
             await file.save(tmp_path / "x")
             await file.save(tmp_path / "y", hash="md5")
@@ -116,7 +116,7 @@ async def test_rolling_over(tmp_path: Path) -> None:
 
     async def use() -> None:
         async with await copy(Part(), pieces(BODY[:10]), SpooledTarget(budget=budget)) as file:
-            await file.rollover()
+            await file.move_to_disk()
             assert await file.read() == BODY[:10]
 
     async def scenario(run: Run) -> None:

@@ -39,6 +39,7 @@ from aiomultipart import (
     SpooledTarget,
     StateError,
     TeeTarget,
+    UnsupportedMediaType,
     UploadedFile,
     ValidatedTarget,
     parse_form,
@@ -141,7 +142,7 @@ async def test_what_a_file_says_of_itself() -> None:
         f = upload(form, "f")
         assert (f.name, f.filename, f.size, f.content_type) == ("f", "../../etc/passwd", 5, "application/octet-stream")
         assert f.headers["x-mine"] == "1"
-        assert f.in_memory
+        assert not f.on_disk
         assert repr(f) == "<UploadedFile 'f' '../../etc/passwd' application/octet-stream 5 bytes>"
 
 
@@ -203,7 +204,7 @@ async def test_bad_json(text: str) -> None:
 async def test_a_small_file_stays_in_memory_and_a_large_one_does_not(tmp_path: Path) -> None:
     async with await read_form(FORM, chunked(build(file("a", "a", BIG), file("b", "b", BIG[:1000])))) as form:
         a, b = form.files
-        assert (a.in_memory, b.in_memory) == (False, True)
+        assert (a.on_disk, b.on_disk) == (True, False)
         assert (a.size, b.size) == (len(BIG), 1000)
         assert await a.read(10) == BIG[:10]
         assert b"".join([chunk async for chunk in a.iter_chunks(100_000)]) == BIG[10:]
@@ -242,7 +243,7 @@ async def test_after_the_form_is_closed(tmp_path: Path) -> None:
     form.close()
     assert form["x"] == "1"
     for f in form.files:
-        assert not f.in_memory
+        assert not f.on_disk
         uses: list[Callable[[], Any]] = [f.read, lambda f=f: f.save(tmp_path / "x"), lambda f=f: anext(f.iter_chunks())]
         for use in uses:
             with pytest.raises(StateError):
@@ -344,7 +345,7 @@ async def test_targets_by_name(tmp_path: Path) -> None:
             SavedFile(tmp_path / "x", 1),
         ]
         b = upload(form, "b")
-        assert (b.result, b.filename, b.size, b.in_memory) == (hashlib.md5(b"2").hexdigest(), None, 1, False)
+        assert (b.result, b.filename, b.size, b.on_disk) == (hashlib.md5(b"2").hexdigest(), None, 1, False)
         assert [await upload(form, name).read() for name in "cd"] == [b"3", b"4"]
         assert form["e"] == "6"
         with pytest.raises(StateError, match="target"):
@@ -455,10 +456,10 @@ async def test_files_move_to_disk_to_make_room_for_fields() -> None:
         field("y", "y" * 4000),
     )
     with wsgi_form(message, limits=Limits.for_forms(max_memory=14_000)) as form:
-        assert [f.in_memory for f in form.files] == [False, False, True]
+        assert [f.on_disk for f in form.files] == [True, True, False]
         assert [f.file.read() for f in form.files] == [b"a" * 3000, b"b" * 5000, b"c" * 500]
     async with await read_form(FORM, message, limits=Limits.for_forms(max_memory=14_000)) as form:
-        assert [f.in_memory for f in form.files] == [False, False, True]
+        assert [f.on_disk for f in form.files] == [True, True, False]
         assert [len(value) for value in form.values() if isinstance(value, str)] == [3000, 4000]
         assert [await f.read() for f in form.files] == [b"a" * 3000, b"b" * 5000, b"c" * 500]
 
@@ -501,16 +502,16 @@ async def test_memory_is_counted_to_the_byte(with_json: bool) -> None:
         limits = largest.replace(max_memory=most)
         async with await read_form(FORM, chunks(message), limits=limits, json=with_json) as form:
             assert [name for name in form if name != "f"] == [f"a{i}" for i in range(60)]
-            return form.files[0].in_memory
+            return not form.files[0].on_disk
 
     low, high = 60 * 1820, 60 * 2500  # the fields take less than the one, and the file fits into the other
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if await fits(middle, chunked) else (middle, high)
     with wsgi_form(message, limits=largest.replace(max_memory=high)) as form:
-        assert form.files[0].in_memory
+        assert not form.files[0].on_disk
     with wsgi_form(message, limits=largest.replace(max_memory=high - 1)) as form:
-        assert not form.files[0].in_memory
+        assert form.files[0].on_disk
     assert await fits(high, lambda whole: whole)
     assert not await fits(high - 1, lambda whole: whole)
 
@@ -797,6 +798,70 @@ def test_parse_form_input_cut_short(headers: Any) -> None:
         collect(b"a=1&b", {**URLENCODED, "Content-Length": 6})
 
 
+@pytest.mark.parametrize(
+    "body", [MESSAGE, bytearray(MESSAGE), memoryview(MESSAGE), io.BytesIO(MESSAGE), Input(MESSAGE)]
+)
+async def test_parse_form_gives_a_form(body: Any, tmp_path: Path) -> None:
+    with parse_form({**FORM, "Content-Length": len(MESSAGE)}, body) as form:
+        assert await entries(form) == await entries(await read_form(FORM, MESSAGE))
+        assert form.files[0].save_sync(tmp_path / "x", hash="md5").hexdigest == (
+            hashlib.md5(b"\x89PNG\r\n\x1a\n").hexdigest()
+        )
+    with parse_form(URLENCODED, b"a=1") as form:
+        assert form.text("a") == "1"
+
+
+@pytest.mark.parametrize("length", [None, 3 * MIB + 5])
+@pytest.mark.parametrize("name", [None, "x.bin"])
+def test_parse_form_one_file(length: int | None, name: str | None) -> None:
+    headers: dict[str, Any] = {"Content-Type": "application/octet-stream"}
+    if length is not None:
+        headers["Content-Length"] = length
+    if name is not None:
+        headers["X-File-Name"] = name
+    found: list[FormFile] = []
+    for body in (BIG, b""):
+        if not body and length is not None:
+            with pytest.raises(IncompleteBody):
+                parse_form(headers, io.BytesIO(body), None, found.append)
+            continue
+        parse_form(headers, io.BytesIO(body), None, found.append)
+        file = found.pop()
+        assert (file.field_name, file.file_name, file.size) == (None, name and name.encode(), len(body))
+        assert file.content_type == "application/octet-stream"
+        assert file.file_object.read() == body
+        file.close()
+    assert found == []
+    with pytest.raises(UnsupportedMediaType):
+        parse_form(headers, BIG)
+    for limit in ("max_part_size", "max_total_size"):
+        for chunk_size in (1000, 1 << 20):
+            limits = Limits.for_forms(max_part_size=5 * MIB).replace(**{limit: MIB})
+            with pytest.raises(LimitExceeded) as caught:
+                parse_form(headers, io.BytesIO(BIG), None, found.append, chunk_size, limits=limits)
+            assert (caught.value.limit, caught.value.offset) == (limit, MIB)
+
+
+def test_other_media_types_say_what_is_expected_and_what_came() -> None:
+    with pytest.raises(UnsupportedMediaType, match=r"multipart/form-data.*urlencoded.*not text/plain") as caught:
+        parse_form({"Content-Type": "text/plain"}, b"")
+    assert (caught.value.http_status, caught.value.code) == (415, "not-a-form")
+
+
+def test_callbacks_and_targets() -> None:
+    with pytest.raises(TypeError, match="callbacks"):
+        parse_form(FORM, MESSAGE, None, None, targets={})  # type: ignore[call-overload]
+
+
+def test_memory_is_bounded_with_callbacks_too() -> None:
+    message = build(*[field("a", "€" * 100)] * 5)
+    limits = Limits.for_forms(max_memory=1500)
+    seen: list[FormField] = []
+    with pytest.raises(LimitExceeded):
+        parse_form(FORM, message, seen.append, None, limits=limits)
+    assert len(seen) == 3
+
+
 def test_parse_form_bad_arguments() -> None:
     with pytest.raises(ValueError, match="chunk_size"):
         parse_form(FORM, io.BytesIO(MESSAGE), None, None, 0)
@@ -973,7 +1038,7 @@ async def test_files_of_a_budget_of_their_own_do_not_make_room() -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
     limits = Limits.for_forms(max_memory=5000)
     async with await read_form(headers, file + field, limits=limits, targets={"a": spool}) as form:
-        rolled.append(form["a"].in_memory)
+        rolled.append(form.file("a").on_disk)
     async with await read_form(headers, file + field, limits=limits) as form:
-        rolled.append(form["a"].in_memory)
-    assert rolled == [True, False]
+        rolled.append(form.file("a").on_disk)
+    assert rolled == [False, True]

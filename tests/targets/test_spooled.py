@@ -40,7 +40,7 @@ async def spooled(body: bytes, directory: Path | None = None, *, max_memory: int
 async def test_memory_then_disk(tmp_path: Path, size: int, rolled: bool) -> None:
     before = open_files()
     async with await spooled(BODY[:size], tmp_path) as file:
-        assert (file.size, file.rolled, file.closed) == (size, rolled, False)
+        assert (file.size, file.on_disk, file.closed) == (size, rolled, False)
         assert len(open_files()) - len(before) == rolled
         assert await file.read() == BODY[:size]
         assert await file.read() == b""
@@ -94,7 +94,7 @@ async def test_after_close(tmp_path: Path, max_memory: int) -> None:
     file = await spooled(BODY, max_memory=max_memory)
     await file.aclose()
     await file.aclose()
-    for call in (file.read(), file.save(tmp_path / "x"), anext(file.iter_chunks()), file.rollover()):
+    for call in (file.read(), file.save(tmp_path / "x"), anext(file.iter_chunks()), file.move_to_disk()):
         with pytest.raises(StateError, match="closed"):
             await call
     with pytest.raises(StateError, match="closed"):
@@ -191,26 +191,26 @@ async def test_there_is_one_position(max_memory: int, pread: bool, tmp_path: Pat
     assert await asyncio.to_thread((tmp_path / "x").read_bytes) == BODY
 
 
-async def test_rollover() -> None:
+async def test_move_to_disk() -> None:
     async with await spooled(BODY[:100]) as file:
         await file.read(10)
         plain = file.file_object
-        await file.rollover()
-        await file.rollover()
-        assert file.rolled
+        await file.move_to_disk()
+        await file.move_to_disk()
+        assert file.on_disk
         assert plain is not file.file_object
         assert file.file_object.read(10) == BODY[10:20]
         await file.seek(0)
         assert await file.read() == BODY[:100]
 
 
-async def test_rollover_keeps_the_position() -> None:
+async def test_move_to_disk_keeps_the_position() -> None:
     for touch in (False, True):
         async with await spooled(BODY[:100]) as file:
             await file.seek(10)
             if touch:
                 assert file.file_object.read(10) == BODY[10:20]
-            await file.rollover()
+            await file.move_to_disk()
             assert file.tell() == 10 + 10 * touch
             assert await file.read() == BODY[10 + 10 * touch : 100]
 
@@ -288,7 +288,7 @@ async def test_nothing_blocks_the_loop(tmp_path: Path) -> None:
         await file.save(tmp_path / "x", hash="md5")
         await file.save(tmp_path / "y")
     async with await spooled(BODY[:100]) as file:
-        await file.rollover()
+        await file.move_to_disk()
     with pytest.raises(ZeroDivisionError):
         await copy(Part(), pieces(BODY, error=ZeroDivisionError()), SpooledTarget())
 
@@ -301,10 +301,10 @@ async def test_memory_that_is_shared() -> None:
     kept = []
     for size, rolled, memory in ((600, False, 600), (500, True, 600), (400, False, 1000), (1, True, 1000)):
         file = await copy(Part(), pieces(BODY[:size], 7), SpooledTarget(budget=budget))
-        assert (file.rolled, budget.memory) == (rolled, memory)
+        assert (file.on_disk, budget.memory) == (rolled, memory)
         kept.append(file)
     assert budget.open_files == 2
-    await kept[0].rollover()
+    await kept[0].move_to_disk()
     assert (budget.memory, budget.open_files) == (400, 3)
     for file in kept:
         await file.aclose()
@@ -319,10 +319,10 @@ async def test_files_that_are_open() -> None:
         assert (caught.value.limit, caught.value.value) == ("max_open_files", 1)
         async with await copy(Part(), pieces(BODY[:9]), SpooledTarget(budget=budget)) as small:
             with pytest.raises(LimitExceeded):
-                await small.rollover()
+                await small.move_to_disk()
             assert await small.read() == BODY[:9]
     async with await copy(Part(), pieces(BODY), SpooledTarget(budget=budget)) as file:
-        assert file.rolled
+        assert file.on_disk
 
 
 async def test_a_target_that_is_aborted_gives_its_budget_back() -> None:
@@ -343,7 +343,7 @@ def test_the_plain_core(tmp_path: Path) -> None:
         spool = Spool(max_memory=max_memory, directory=tmp_path)
         for start in range(0, len(BODY), 65536):
             spool.write(BODY[start : start + 65536])
-        assert (spool.size, spool.rolled) == (len(BODY), max_memory < MIB)
+        assert (spool.size, spool.on_disk) == (len(BODY), max_memory < MIB)
         assert spool.file_object.read() == BODY
         spool.close()
         with pytest.raises(StateError):

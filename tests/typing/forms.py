@@ -12,6 +12,7 @@ from aiomultipart import (
     FormField,
     FormFile,
     HashTarget,
+    ReceivedPart,
     SavedFile,
     TeeTarget,
     UploadedFile,
@@ -25,7 +26,7 @@ from aiomultipart.integrations import asgi, wsgi
 async def read(scope: dict[str, Any], receive: Any, request: web.Request) -> None:
     async with await read_form({"Content-Type": "x"}, b"", json=True) as form:
         assert_type(form, Form)
-        assert_type(form.files, list[UploadedFile])
+        assert_type(form.files, list[UploadedFile[Any]])
         assert_type(await form.files[0].save("x"), SavedFile)
     await read_form(request.headers, request.content, on_progress=lambda received, total: None)
     await read_form(
@@ -54,3 +55,37 @@ def parse(environ: dict[str, Any]) -> None:
     parse_form(strings, environ["wsgi.input"], on_field, on_file)
     parse_form(raw, environ["wsgi.input"], None, None)
     parse_form(numbers, environ["wsgi.input"], None, None, 1024)
+
+
+async def ask(form: Form) -> None:
+    assert_type(form.text("a"), str)
+    assert_type(form.text("a", None), str | None)
+    assert_type(form.texts("a"), list[str])
+    assert_type(form.file("a"), UploadedFile[Any])
+    assert_type(form.files_of("a", 1), list[UploadedFile[Any]] | int)
+    assert_type(form["a"], str | UploadedFile[Any])
+    photo: UploadedFile[SavedFile] = form.file("photo")
+    assert_type(photo.result, SavedFile)
+    assert_type(await photo.copy_to(HashTarget()), str)
+    assert_type(photo.copy_to_sync(Plain()), int)
+    assert_type(photo.save_sync("x", mode=0o644), SavedFile)
+    assert_type(photo.read_sync(), bytes)
+    await form.discard()
+
+
+class Plain:
+    """A target of plain methods."""
+
+    def start(self, part: ReceivedPart) -> None: ...
+    def write(self, data: bytes) -> None: ...
+    def finish(self) -> int:
+        return 0
+
+    def abort(self) -> None: ...
+
+
+async def enter() -> None:
+    async with read_form({}, b"", targets={"a": lambda part: Plain(), "b": Plain()}) as form:
+        assert_type(form, Form)
+    with parse_form({}, b"", targets=lambda part: FileTarget("x")) as form:
+        assert_type(form, Form)

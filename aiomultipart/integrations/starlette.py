@@ -1,0 +1,302 @@
+"""Starlette's own ``request.form()``, through this library's parser; the extra ``starlette``.
+
+:class:`MultipartRoute` stands in place of Starlette's ``Route``, and nothing else changes: forms are Starlette's
+``FormData``, files its ``UploadFile``. :mod:`.fastapi` has the same for FastAPI. Files are written through anyio, so
+that this works under trio too.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Final, NoReturn, Self, cast
+
+from anyio.to_thread import run_sync
+from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from aiomultipart.exceptions import LimitExceeded, MultipartError, ParseError, UnsupportedMediaType
+from aiomultipart.forms.events import Field, size_in_memory
+from aiomultipart.forms.parser import FORM_LIMITS, FormParser
+from aiomultipart.limits import Limits, bound
+from aiomultipart.parser import PART_END, PartBegin
+from aiomultipart.policy import Policy
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ("FormRequest", "MultipartRoute", "answer_problem", "raise_as_http", "read_form_data")
+
+_MIB: Final = 1024 * 1024
+_OVERHEAD: Final = 64  # what a bytes object and its place in a list take
+MAX_IN_MEMORY: Final = 1 << 20  # bytes of one file, as Starlette has it
+# What Starlette says a request without a form has: an empty one.
+_NO_FORM: Final = {"not-a-form", "missing-content-type"}
+
+
+async def answer_problem(request: Request, error: Exception) -> Response:  # noqa: ARG001  (the handler's signature)
+    """An exception handler for :exc:`MultipartError`: problem details (RFC 9457), with the status of the error.
+
+    ``Starlette(exception_handlers={MultipartError: answer_problem})``; the same with FastAPI.
+    """
+    if not isinstance(error, MultipartError):
+        raise error
+    return JSONResponse(error.to_problem(), error.http_status, media_type="application/problem+json")
+
+
+def raise_as_http(request: Request, error: MultipartError) -> NoReturn:
+    """Raise what bad input is to Starlette.
+
+    :raises MultipartError: the application has an exception handler for it.
+    :raises HTTPException: it has none; of the status of the error.
+    """
+    handlers: Mapping[Any, object] = getattr(request.scope.get("app"), "exception_handlers", {})
+    if any(kind in handlers for kind in type(error).__mro__ if issubclass(kind, MultipartError)):
+        raise error
+    raise HTTPException(error.http_status, str(error)) from error
+
+
+class _Spooled:
+    """A file that arrives: bytes are collected, and written in a thread once the file is on disk."""
+
+    def __init__(self, part: PartBegin) -> None:
+        # Starlette closes it.
+        self._file: SpooledTemporaryFile[bytes] = SpooledTemporaryFile(max_size=MAX_IN_MEMORY)  # noqa: SIM115
+        raw = [(name.lower().encode(), value.encode()) for name, value in part.headers.items()]
+        self.upload = UploadFile(
+            cast("BinaryIO", self._file),
+            size=0,
+            filename=part.filename or "",
+            headers=Headers(raw=raw),
+        )
+        self.size = 0
+        self.on_disk = False
+        self._pieces: list[bytes] = []
+        self._held = 0
+
+    async def write(self, data: bytes) -> None:
+        self.size += len(data)
+        if not self.on_disk:
+            self._file.write(data)
+            return
+        self._pieces.append(data)
+        self._held += len(data) + _OVERHEAD
+        if self._held >= _MIB:
+            await run_sync(self._write)
+
+    async def move_to_disk(self) -> None:
+        """Have it on disk from now on."""
+        self.on_disk = True
+        await run_sync(self._file.rollover)
+
+    def _write(self) -> None:
+        pieces, self._pieces, self._held = self._pieces, [], 0
+        self._file.writelines(pieces)
+
+    async def finish(self) -> UploadFile:
+        if self._pieces:
+            await run_sync(self._write)
+        self.upload.size = self.size
+        await self.upload.seek(0)
+        return self.upload
+
+    def close(self) -> None:
+        self._file.close()
+
+
+async def read_form_data(
+    headers: Mapping[str, str], stream: AsyncIterator[bytes], *, limits: Limits, policy: Policy = Policy.STANDARD
+) -> FormData:
+    """Read a form, under asyncio or trio.
+
+    :param headers: of the request.
+    :param stream: its body, as ``request.stream()`` gives it.
+    :param limits: bounds; ``max_memory`` holds for fields and files in memory together, beyond it files go to disk.
+    :param policy: how odd constructs are read.
+    :return: the form; an empty one if the request has no Content-Type, or one that is no form.
+    :raises MultipartError: the form is bad, cut short, or passes a limit. Nothing is left behind.
+    """
+    try:
+        parser = FormParser(headers, limits=limits, policy=policy, with_unchosen=True)
+    except ParseError as exc:
+        if isinstance(exc, UnsupportedMediaType) or exc.code in _NO_FORM:
+            return FormData()
+        raise
+    reading = _Reading(parser, limits)
+    try:
+        async for data in stream:
+            await reading.take(data)
+        await reading.take(None)
+    except BaseException:
+        for file in reading.files:
+            file.close()
+        raise
+    return FormData(reading.items)
+
+
+class _Reading:
+    """One form on its way in."""
+
+    def __init__(self, parser: FormParser, limits: Limits) -> None:
+        self._parser = parser
+        self._limits = limits
+        self._memory = 0
+        self._open_files = 0
+        self.files: list[_Spooled] = []
+        self.items: list[tuple[str, str | UploadFile]] = []
+        self._name = ""
+
+    async def take(self, data: bytes | None) -> None:
+        """The next bytes; None at the end."""
+        for event in self._parser.close() if data is None else self._parser.feed(data):
+            if isinstance(event, Field):
+                await self._charge(size_in_memory(event))
+                self.items.append((event.name, event.value))
+            elif isinstance(event, PartBegin):
+                self._name = event.name or ""
+                self.files.append(_Spooled(event))
+                await self._charge(size_in_memory(event))
+            elif isinstance(event, bytes):
+                await self._write(self.files[-1], event)
+            elif event is PART_END:
+                self.items.append((self._name, await self.files[-1].finish()))
+
+    async def _write(self, file: _Spooled, data: bytes) -> None:
+        if not file.on_disk:
+            if file.size + len(data) > MAX_IN_MEMORY:
+                await self._move_to_disk(file)
+            else:
+                self._memory += len(data)
+        await file.write(data)
+        await self._charge(0)
+
+    async def _charge(self, size: int) -> None:
+        """Take memory; files move to disk while there is too little, the largest first."""
+        self._memory += size
+        while self._memory > bound(self._limits.max_memory):
+            in_memory = [file for file in self.files if file.size and not file.on_disk]
+            if not in_memory:
+                break  # the parser bounds all that is no body of a file
+            await self._move_to_disk(max(in_memory, key=lambda file: file.size))
+
+    async def _move_to_disk(self, file: _Spooled) -> None:
+        most = bound(self._limits.max_open_files)
+        if self._open_files >= most:
+            raise LimitExceeded(f"form passes max_open_files of {most}", limit="max_open_files", value=most)
+        self._open_files += 1
+        self._memory -= file.size
+        await file.move_to_disk()
+
+
+class _Form(AbstractAsyncContextManager[FormData]):
+    """What ``request.form()`` gives: awaited, or entered by ``async with``."""
+
+    def __init__(self, request: FormRequest, limits: Limits) -> None:
+        self._request = request
+        self._limits = limits
+
+    def __await__(self) -> Generator[Any, None, FormData]:
+        return self._request.read_form(self._limits).__await__()
+
+    async def __aenter__(self) -> FormData:
+        return await self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._request.close()
+
+
+class FormRequest(Request):
+    """A Starlette request whose ``form()`` is read by this library's parser.
+
+    :cvar limits: bounds on its form.
+    :cvar policy: how odd constructs are read.
+    """
+
+    limits: ClassVar[Limits] = FORM_LIMITS
+    policy: ClassVar[Policy] = Policy.STANDARD
+    error: MultipartError | None = None
+    """What was wrong with its form."""
+
+    def form(
+        self,
+        *,
+        max_files: float | None = None,
+        max_fields: float | None = None,
+        max_part_size: int | None = None,
+    ) -> _Form:
+        """The form, awaited or entered by ``async with``.
+
+        :param max_files: in place of that of ``limits``, as Starlette has it.
+        :param max_fields: the same.
+        :param max_part_size: of a field; ``max_field_size`` of ``limits``.
+        :raises HTTPException: the form is bad; of the status of the error. Where the application has an exception
+            handler for :exc:`MultipartError`, that is raised.
+        """
+        given = {"max_files": max_files, "max_fields": max_fields, "max_field_size": max_part_size}
+        limits = self.limits
+        for name, most in given.items():
+            if most is not None:
+                limits = limits.replace(**{name: None if most == float("inf") else int(most)})
+        return _Form(self, limits)
+
+    async def read_form(self, limits: Limits) -> FormData:
+        """Read it, unless it has been."""
+        if self._form is None:
+            try:
+                async with aclosing(self.stream()) as stream:
+                    self._form = await read_form_data(self.headers, stream, limits=limits, policy=self.policy)
+            except MultipartError as exc:
+                self.error = exc
+                raise_as_http(self, exc)
+        return self._form
+
+    @classmethod
+    def configured(cls, *, limits: Limits | None = None, policy: Policy | None = None) -> type[Self]:
+        """A subclass with bounds, and a policy, of its own."""
+        attributes = {"limits": limits or cls.limits, "policy": policy or cls.policy}
+        return cast("type[Self]", type(cls.__name__, (cls,), attributes))
+
+
+class MultipartRoute(Route):
+    """A Starlette ``Route`` whose endpoint gets a :class:`FormRequest`.
+
+    :param endpoint: a function, plain or async, that takes the request.
+    :raises TypeError: the endpoint is a class, which makes requests by itself.
+    """
+
+    request_class: ClassVar[type[FormRequest]] = FormRequest
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **kwargs: Any) -> None:
+        if inspect.isclass(endpoint):
+            raise TypeError(f"the endpoint of a MultipartRoute is a function, not the class {endpoint.__name__}")
+        super().__init__(path, self._with_form(endpoint), **kwargs)
+
+    @classmethod
+    def configured(cls, *, limits: Limits | None = None, policy: Policy | None = None) -> type[Self]:
+        """A subclass whose forms have bounds, and a policy, of their own."""
+        request_class = cls.request_class.configured(limits=limits, policy=policy)
+        return cast("type[Self]", type(cls.__name__, (cls,), {"request_class": request_class}))
+
+    def _with_form(self, endpoint: Callable[..., Any]) -> Callable[..., Any]:
+        request_class = self.request_class
+        if inspect.iscoroutinefunction(inspect.unwrap(getattr(endpoint, "func", endpoint))):
+
+            @functools.wraps(endpoint)
+            async def call_async(request: Request) -> Any:
+                return await endpoint(request_class(request.scope, request.receive))
+
+            return call_async
+
+        @functools.wraps(endpoint)
+        def call(request: Request) -> Any:
+            return endpoint(request_class(request.scope, request.receive))
+
+        return call
