@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiomultipart.exceptions import IncompleteBody
 from aiomultipart.forms.asynchronous import Form, FormOptions
 from aiomultipart.forms.asynchronous import read_form as read_any_form
-from aiomultipart.writing.payloads.registry import Payload
+from aiomultipart.writing.payloads.base import Payload
 
 __all__ = ("AiohttpPayload", "read_form")
 
