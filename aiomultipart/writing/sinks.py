@@ -12,7 +12,7 @@ import types
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from aiomultipart.exceptions import StateError
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 __all__ = (
-    "OpenedMessage",
     "Serialized",
     "Writer",
     "check_caller",
     "closing",
     "first_bytes",
     "iterate_writes",
+    "opened",
     "send",
     "serialized",
 )
@@ -101,7 +101,7 @@ class Serialized:
         """
         check_caller()
         if self._ended:
-            raise StateError("this has been read to its end: call serialize() again, or send open(), which rewinds")
+            raise StateError("this has been read to its end: call serialize() again")
         return self
 
     def __next__(self) -> bytes:
@@ -117,7 +117,7 @@ class Serialized:
             close()
 
 
-class _Sized(Serialized):
+class _SizedSerialized(Serialized):
     def __init__(self, pieces: Iterator[bytes], size: int) -> None:
         super().__init__(pieces)
         self._size = size
@@ -128,81 +128,61 @@ class _Sized(Serialized):
 
 def serialized(pieces: Iterator[bytes], size: int | None) -> Serialized:
     """An iterator over ``pieces``, which has a length where ``size`` is known."""
-    return Serialized(pieces) if size is None else _Sized(pieces, size)
+    return Serialized(pieces) if size is None else _SizedSerialized(pieces, size)
 
 
-class OpenedMessage(io.RawIOBase):
-    """The bytes of a message, as a file; to go back is to begin anew.
+class Opened(io.RawIOBase):
+    """The bytes of a message, as a binary file."""
 
-    :param begin: gives the bytes from their beginning.
-    :param size: how many they are; None when that is not known.
-    """
-
-    def __init__(self, begin: Callable[[], Serialized], size: int | None) -> None:
-        self._begin = begin
-        self._size = size
+    def __init__(self, pieces: Serialized) -> None:
+        self._pieces = pieces
+        self._left = memoryview(b"")
         self._position = 0
-        self._sought = 0
-        self._chunk = memoryview(b"")
-        self._pieces = begin()
+
+    def tell(self) -> int:
+        """How many bytes have been read."""
+        return self._position
 
     def readable(self) -> bool:
         """That it is."""
         return True
 
-    def seekable(self) -> bool:
-        """That it is, if to go back may raise."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place, whose bytes are made when they are read.
-
-        :raises OSError: from the end, where the size is not known.
-        """
-        if whence == io.SEEK_CUR:
-            offset += self._sought
-        elif whence == io.SEEK_END:
-            if self._size is None:
-                raise io.UnsupportedOperation("the size is not known")
-            offset += self._size
-        if offset < 0:
-            raise ValueError(f"no place is at {offset}")
-        self._sought = offset
-        return offset
-
-    def tell(self) -> int:
-        """Where it is."""
-        return self._sought
-
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Read some.
-
-        :raises StateError: it was to go back, and a part can be sent only once.
-        """
-        target = memoryview(buffer).cast("B")
-        if self._sought < self._position:
-            self._pieces.close()
-            self._pieces, self._chunk, self._position = self._begin(), memoryview(b""), 0
-        while (skip := self._sought - self._position) or not self._chunk:
-            if not self._chunk:
-                self._chunk = memoryview(next(self._pieces, b""))
-                if not self._chunk:
-                    return 0
-            skipped = min(skip, len(self._chunk))
-            self._chunk = self._chunk[skipped:]
-            self._position += skipped
-        size = min(len(target), len(self._chunk))
-        target[:size] = self._chunk[:size]
-        self._chunk = self._chunk[size:]
+        """Read as many bytes as there is room for; fewer are the last ones."""
+        if self.closed:
+            raise ValueError("read of a closed file")
+        room = memoryview(buffer).cast("B")
+        size = 0
+        while size < len(room) and (self._left or self._next()):
+            taken = min(len(room) - size, len(self._left))
+            room[size : size + taken] = self._left[:taken]
+            self._left = self._left[taken:]
+            size += taken
         self._position += size
-        self._sought = self._position
         return size
+
+    def _next(self) -> bool:
+        self._left = memoryview(next(self._pieces, b""))
+        return bool(self._left)
 
     def close(self) -> None:
         """Close it, and what is being read where that was opened for this."""
-        if not self.closed:
-            self._pieces.close()
+        self._pieces.close()
         super().close()
+
+
+class _SizedOpened(Opened):
+    # requests asks for it.
+    def __len__(self) -> int:
+        return len(self._pieces)  # type: ignore[arg-type]
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def opened(pieces: Serialized) -> BinaryIO:
+    """A file to read ``pieces`` from, which has a length where they have one."""
+    return cast(BinaryIO, _SizedOpened(pieces) if hasattr(pieces, "__len__") else Opened(pieces))
 
 
 def check_caller() -> None:

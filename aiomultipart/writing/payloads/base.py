@@ -11,13 +11,12 @@ of pairs until ``headers`` is asked for first.
 
 from __future__ import annotations
 
-import io
 import mimetypes
 import operator
 from collections.abc import AsyncIterator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum, auto
-from typing import Any, BinaryIO, ClassVar, Final, NamedTuple, cast
+from typing import Any, BinaryIO, ClassVar, Final, NamedTuple
 
 from multidict import CIMultiDict
 
@@ -34,7 +33,7 @@ from aiomultipart.writing.head import (
     merge,
     value_of,
 )
-from aiomultipart.writing.sinks import OpenedMessage, Serialized, Writer, first_bytes, iterate_writes, send, serialized
+from aiomultipart.writing.sinks import Serialized, Writer, first_bytes, iterate_writes, opened, send, serialized
 
 __all__ = (
     "DEFAULT_CHUNK_SIZE",
@@ -275,7 +274,12 @@ class Payload:
 
     def as_blocks(self) -> Iterator[bytes]:
         """The bytes, in pieces that are not empty, where they can be had without an event loop."""
-        return self.blocks() if self._kept is None else _sliced(self._kept)
+        if self._kept is None and "blocks" in self._defined_by:
+            return self.blocks()
+        whole = self.in_memory()
+        if whole is None:
+            raise self.needs_a_loop("this")
+        return _sliced(whole)
 
     def needs_a_loop(self, what: str) -> TypeError:
         """The error to raise where they cannot.
@@ -387,14 +391,8 @@ class Payload:
         return b"".join(self.serialize())
 
     def open(self) -> BinaryIO:
-        """A binary file to ``read(n)`` the bytes from, without an event loop.
-
-        It can be rewound, if what is sent can be, and tells where it ends where the size is known.
-
-        :raises TypeError: as :meth:`serialize`.
-        :raises StateError: as :meth:`serialize`.
-        """
-        return cast(BinaryIO, io.BufferedReader(OpenedMessage(self.serialize, self.size), DEFAULT_CHUNK_SIZE))
+        """A binary file to ``read(n)`` the bytes from; otherwise as :meth:`serialize`."""
+        return opened(self.serialize())
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """All bytes as text.

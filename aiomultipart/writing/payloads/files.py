@@ -209,11 +209,9 @@ class BytesIOPayload(IOBasePayload):
         """All bytes."""
         return self._value.getvalue()[self._start or 0 :]
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def blocks(self) -> Generator[bytes]:
         """The bytes in pieces; there is nothing to wait for."""
-        for block in self.blocks():
-            yield block
-            del block
+        return super().blocks()
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """All bytes as text."""
