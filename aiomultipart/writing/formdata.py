@@ -104,7 +104,7 @@ class FormData:
         if content_type is not None:
             check_field("Content-Type", content_type)
         fields = [] if headers is None else list(header_items(headers))
-        lines_of(fields, plain=False, in_form_data=True)
+        lines_of(fields, in_form_data=True)
         if value_of(fields, "content-disposition") is not None:
             raise ValueError("the Content-Disposition of a field is made of its name and its filename")
         if not bare or filename is not None or not isinstance(value, (str, int, float)):

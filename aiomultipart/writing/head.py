@@ -25,6 +25,7 @@ from aiomultipart.grammar.media_type import media_type_charset
 __all__ = (
     "Field",
     "HeadersLike",
+    "Lines",
     "are_plain",
     "charset_of",
     "check_charset",
@@ -36,11 +37,13 @@ __all__ = (
     "header_items",
     "lines_of",
     "merge",
+    "plain_lines_of",
     "value_of",
 )
 
 Field: TypeAlias = tuple[str, str]
 HeadersLike: TypeAlias = HeaderItems | Iterable[Field]
+Lines: TypeAlias = tuple[list[str], int | None, str | None, str | None]
 
 # Names that need no check and say nothing of the body, in this spelling; any other gets a closer look.
 _PLAIN = frozenset({"Content-Disposition", "Content-Type"})
@@ -89,19 +92,19 @@ def are_plain(fields: Iterable[Field]) -> bool:
     return True
 
 
-def lines_of(
-    fields: Iterable[Field], plain: bool, in_form_data: bool
-) -> tuple[list[str], int | None, str | None, str | None]:
+def plain_lines_of(fields: Iterable[Field]) -> list[str]:
+    """The lines of fields that :func:`are_plain`."""
+    return [f"{name}: {value}\r\n" for name, value in fields]
+
+
+def lines_of(fields: Iterable[Field], in_form_data: bool) -> Lines:
     """The lines of a header block but for Content-Length, which is not the caller's to say.
 
-    :param plain: whether it is known of all of them that they :func:`are_plain`.
     :return: the lines; at which of them a Content-Length stood, None without one; the content coding and the transfer
         encoding to apply, None for those that change nothing.
     :raises ValueError: a field cannot be written, or is not allowed in form-data.
     :raises TypeError: a value is no string.
     """
-    if plain:
-        return [f"{name}: {value}\r\n" for name, value in fields], None, None, None
     lines: list[str] = []
     at = coding = transfer_encoding = None
     try:

@@ -93,16 +93,14 @@ def _lay_out(message: Message, close_boundary: bool) -> Generator[Message, Layou
     held = framed = 0
     delimiters = -1
     for number, payload in enumerate(parts):
-        fields, plain, at = payload.fields(in_form_data)
-        lines, there, coding, transfer_encoding = lines_of(fields, plain, in_form_data)
-        inner = payload.message()
+        lines, at, coding, transfer_encoding = payload.lines(in_form_data)
+        inner = None if payload.at_hand else payload.message()
         nested = None if inner is None else (yield inner)
         length = declared = payload.size if nested is None else nested.size
         as_it_is = coding is None and transfer_encoding is None
         if not as_it_is:
             check_codings(coding, transfer_encoding)
             length = coded_size(declared, coding, transfer_encoding)
-        at = at if there is None else there
         if length is not None and at is not None and not in_form_data:
             lines.insert(at, f"Content-Length: {length}\r\n")
         head = f"{delimiter}{''.join(lines)}\r\n".encode()
@@ -141,14 +139,13 @@ def prepare_part(payload: Payload, number: int, in_form_data: bool) -> None:
     :raises ValueError: a header field cannot be written, or is not allowed in form-data.
     :raises UnsupportedEncoding: a coding that cannot be applied.
     """
-    fields, plain, _ = payload.fields(in_form_data)
-    if not plain:
-        _, length_at, coding, transfer_encoding = lines_of(fields, plain, in_form_data)
+    fields = payload.fields(in_form_data)
+    if not payload.is_plain:
+        _, _, coding, transfer_encoding = payload.lines(in_form_data)
         check_codings(coding, transfer_encoding)
-        if length_at is not None:
-            length = given_length(value_of(fields, "content-length"))
-            if coding is None and transfer_encoding is None:
-                payload.declare_size(length)
+        lengths = [given_length(value) for name, value in fields if name.lower() == "content-length"]
+        if lengths and not in_form_data and coding is None and transfer_encoding is None:
+            payload.declare_size(lengths[0])
     if not in_form_data:
         payload.announce()
     elif len(fields) == 1 or value_of(fields, "content-disposition") is None:
@@ -174,7 +171,7 @@ def require_no_loop(layout: Layout) -> None:
     """
     for body in fetched(layout):
         if not body.payload.has_blocks:
-            name = value_of(body.payload.fields(in_form_data=False)[0], "content-disposition")
+            name = value_of(body.payload.fields(), "content-disposition")
             raise body.payload.needs_a_loop(f"part {body.number}" + ("" if name is None else f" ({name})"))
 
 
@@ -459,7 +456,7 @@ class Frames:
         :param last: it is the close-delimiter that follows.
         :raises ValueError: a field cannot be written, or the part contains the delimiter.
         """
-        lines, *_ = lines_of(fields, plain=False, in_form_data=False)
+        lines, *_ = lines_of(fields, in_form_data=False)
         head = f"{''.join(lines)}Content-Length: {len(body)}\r\n\r\n".encode()
         delimiter = self._delimiter
         whole = b"".join((head, body, delimiter, b"--\r\n" if last else b"\r\n"))

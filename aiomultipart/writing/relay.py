@@ -43,7 +43,7 @@ class BodyPartReaderPayload(Payload):
         if "Content-Type" in value.headers:
             kwargs.setdefault("content_type", value.headers["Content-Type"])
         super().__init__(value, *args, **kwargs)
-        if value_of(self.fields(in_form_data=False)[0], "content-disposition") is None:
+        if value_of(self.fields(), "content-disposition") is None:
             params = {"name": value.name, "filename": value.filename}
             if params != {"name": None, "filename": None}:
                 received = value.headers.get("Content-Disposition", "").lstrip().lower()

@@ -80,7 +80,7 @@ async def test_what_cannot_be_sent_again_says_how() -> None:
 def test_a_field_that_cannot_be_sent() -> None:
     form = FormData()
     form.add_field("choice", {"a": 1})
-    with pytest.raises(TypeError, match="append_json.*'choice'"):
+    with pytest.raises(TypeError, match=r"append_json.*'choice'"):
         form()
 
 

@@ -25,12 +25,14 @@ from aiomultipart.exceptions import StateError
 from aiomultipart.writing.head import (
     Field,
     HeadersLike,
+    Lines,
     are_plain,
     check_charset,
     coded_size,
     content_disposition,
     lines_of,
     merge,
+    plain_lines_of,
     value_of,
 )
 from aiomultipart.writing.sinks import Serialized, Writer, first_bytes, iterate_writes, opened, send, serialized
@@ -93,7 +95,9 @@ class Payload:
     _filename: str | None = None
     # The Content-Type first; not used any more once there is a multidict.
     _fields: list[Field]
+    # Whether they are known to be plain; else what has been made of them.
     _plain: bool = True
+    _lines: Lines | None = None
     _headers: CIMultiDict[str] | None = None
     # Where among the fields a message would have the Content-Length; the one that it has put into the multidict; and
     # whether one was there, since one that the user takes away stays away.
@@ -205,6 +209,7 @@ class Payload:
         value = content_disposition(disptype, params, quote_fields, _charset)
         if self._headers is None and not self._own_headers:
             fields = self._fields
+            self._lines = None
             if not value.isprintable():
                 self._plain = False
             if len(fields) == 2 and fields[1][0] == "Content-Disposition":
@@ -217,18 +222,35 @@ class Payload:
 
     # For who sends it: what the methods that a subclass may have made its own come to
 
-    def fields(self, in_form_data: bool) -> tuple[Sequence[Field], bool, int | None]:
-        """The header fields as they are now; whether they are known to be plain; and before which of them, None for
-        nowhere, a Content-Length would stand that none of them is.
+    def fields(self, in_form_data: bool = False) -> Sequence[Field]:
+        """The header fields as they are now.
 
         :param in_form_data: leave out a Content-Length that another message has put there.
         """
         if self._headers is None and not self._own_headers:
-            return self._fields, self._plain, self._length_at
+            return self._fields
         fields = list(self.headers.items())
         if in_form_data and self._length is not None:
             fields = [field for field in fields if (field[0].lower(), field[1]) != ("content-length", self._length)]
-        return fields, False, None if self._had_length else len(fields)
+        return fields
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is known that the header fields can be written, and say nothing of the body."""
+        return self._plain and self._headers is None and not self._own_headers
+
+    def lines(self, in_form_data: bool) -> Lines:
+        """The header fields as they are written; raises as :func:`~aiomultipart.writing.head.lines_of`."""
+        if self._headers is None and not self._own_headers:
+            if self._plain:
+                return plain_lines_of(self._fields), self._length_at, None, None
+            if self._lines is None or in_form_data:
+                self._lines = lines_of(self._fields, in_form_data)
+            lines, at, coding, transfer_encoding = self._lines
+            return lines.copy(), self._length_at if at is None else at, coding, transfer_encoding
+        fields = self.fields(in_form_data)
+        lines, at, coding, transfer_encoding = lines_of(fields, in_form_data)
+        return lines, len(lines) if at is None and not self._had_length else at, coding, transfer_encoding
 
     def announce(self) -> None:
         """Show the length among the header fields, as a part of a message does that has such fields."""
@@ -241,11 +263,12 @@ class Payload:
         """Have the name that a part of form-data gets if nobody gives it one."""
         if self._headers is None and type(self).set_content_disposition is Payload.set_content_disposition:
             self._fields.append(("Content-Disposition", f'form-data; name="section-{number}"'))
+            self._lines = None
         else:
             self.set_content_disposition("form-data", name=f"section-{number}")
 
     def _show_length(self, headers: CIMultiDict[str]) -> None:
-        _, at, coding, transfer_encoding = lines_of(headers.items(), plain=False, in_form_data=False)
+        _, at, coding, transfer_encoding = lines_of(headers.items(), in_form_data=False)
         length = coded_size(self.size, coding, transfer_encoding)
         if length is not None:
             if at is None or self._length is not None:

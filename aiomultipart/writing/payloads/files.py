@@ -73,7 +73,7 @@ class FilePayload(Payload):
             kwargs["filename"] = file_name(value)
         super().__init__(value, *args, **kwargs)
         if self._filename and disposition is not None:
-            if value_of(self.fields(in_form_data=False)[0], "content-disposition") is None:
+            if value_of(self.fields(), "content-disposition") is None:
                 self.set_content_disposition(disposition, filename=self._filename)
 
 
