@@ -65,15 +65,17 @@ def merge(fields: list[Field], headers: HeadersLike) -> bool:
 
     :return: whether all of them :func:`are_plain`.
     """
-    replaced = False
+    replaced, plain = False, True
     for field in header_items(headers):
-        name, _ = field
+        name, value = field
+        if name not in _PLAIN or type(value) is not str or not value.isprintable():
+            plain = False
         if not replaced and name.lower() == "content-type":
             fields[0] = field
             replaced = True
         else:
             fields.append(field)
-    return are_plain(fields)
+    return plain and are_plain(fields[:1])
 
 
 def value_of(fields: Iterable[Field], name: str) -> str | None:

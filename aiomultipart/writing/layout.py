@@ -148,8 +148,9 @@ def prepare_part(payload: Payload, number: int, in_form_data: bool) -> None:
             payload.declare_size(lengths[0])
     if not in_form_data:
         payload.announce()
-    elif len(fields) == 1 or value_of(fields, "content-disposition") is None:
-        payload.call_section(number)
+    elif len(fields) != 2 or fields[1][0] != "Content-Disposition":  # as nearly all have it
+        if value_of(fields, "content-disposition") is None:
+            payload.call_section(number)
 
 
 def fetched(layout: Layout) -> Iterator[Body]:
@@ -378,6 +379,11 @@ class _Rendering:
             raise StateError(f"a {type(body.payload).__name__} of {body.declared} bytes ended after {self._given}")
         return self._leave() if self._encoded else ()
 
+    @property
+    def encodes(self) -> bool:
+        """Whether this body is encoded, if only with the message around it."""
+        return len(self._sections) > 1
+
     def takes_long(self, size: int) -> bool:
         """Whether to encode so many bytes more of this body would keep the event loop."""
         return self._given + size > INLINE and any(slow for _, _, slow in self._sections)
@@ -408,7 +414,7 @@ async def chunks(layout: Layout) -> AsyncIterator[bytes]:
             async for chunk in fetched:
                 size = len(chunk)
                 pieces = await in_thread(rendering.take, chunk) if rendering.takes_long(size) else rendering.take(chunk)
-                encoded = pieces[:1] != [chunk]
+                encoded = rendering.encodes
                 del chunk  # or it would be kept while the next one is made
                 for piece in pieces:
                     yield piece

@@ -87,7 +87,7 @@ class MultipartWriter(Payload):
         on_progress: Callable[[int, int | None], object] | None = None,
     ) -> None:
         self._value = None
-        self._chosen_boundary = boundary is not None
+        chosen = boundary is not None
         if boundary is None:
             # The underscore keeps it from beginning with a boundary like "b", chosen for a message around this one.
             boundary = f"_{secrets.token_hex(16)}"
@@ -95,9 +95,8 @@ class MultipartWriter(Payload):
         else:
             content_type = _media_type(subtype, boundary)
         self._fields = [("Content-Type", content_type)]
-        self._boundary = boundary
-        self._is_form_data = subtype.lower() == "form-data"
         self._parts: list[Payload] = []
+        self._message = Message(boundary, self._parts, subtype.lower() == "form-data", chosen)
         self._is_nested = False
         self._closed = 0  # parts
         self.on_progress = on_progress
@@ -137,7 +136,7 @@ class MultipartWriter(Payload):
     @property
     def boundary(self) -> str:
         """The boundary, without the leading dashes."""
-        return self._boundary
+        return self._message.boundary
 
     # Building
 
@@ -174,7 +173,7 @@ class MultipartWriter(Payload):
             if payload is self or (self._is_nested and any(inner is self for inner in payload.walk())):
                 raise ValueError("a writer cannot be a part of itself")
             payload._is_nested = True  # noqa: SLF001
-        layout.prepare_part(payload, len(self._parts), self._is_form_data)
+        layout.prepare_part(payload, len(self._parts), self._message.in_form_data)
         self._parts.append(payload)
         return payload
 
@@ -202,17 +201,11 @@ class MultipartWriter(Payload):
 
     def message(self) -> Message | None:
         """What it is made of; None for a subclass that makes its bytes in a way of its own."""
-        return self._message() if self.renders_by_layout else None
-
-    def _message(self) -> Message:
-        return Message(self._boundary, self._parts, self._is_form_data, self._chosen_boundary)
-
-    def _laid_out(self) -> layout.Layout:
-        return layout.lay_out(self._message())
+        return self._message if self.renders_by_layout else None
 
     def _ready(self, close_boundary: bool = True) -> layout.Layout:
         """Its layout, with what has to be fetched ready for that."""
-        laid_out = layout.lay_out(self._message(), close_boundary=close_boundary)
+        laid_out = layout.lay_out(self._message, close_boundary=close_boundary)
         for body in layout.fetched(laid_out):
             body.payload.rewind()
         return laid_out
@@ -233,7 +226,7 @@ class MultipartWriter(Payload):
     @property
     def size(self) -> int | None:
         """How many bytes the message is; None when that of a part is not known."""
-        return self._laid_out().size
+        return layout.lay_out(self._message).size
 
     @property
     def consumed(self) -> bool:
@@ -251,7 +244,7 @@ class MultipartWriter(Payload):
 
     def whole(self) -> bytes | None:
         """All bytes, when every part is in memory."""
-        laid_out = self._laid_out()
+        laid_out = layout.lay_out(self._message)
         here = all(body.payload.in_memory() is not None for body in layout.fetched(laid_out))
         return b"".join(layout.blocks(laid_out)) if here else None
 
@@ -262,14 +255,14 @@ class MultipartWriter(Payload):
         :raises StateError: a part has been sent and cannot be sent again, or gives more or fewer bytes than declared.
         :raises ValueError: a part contains the delimiter of a boundary of your own.
         """
-        return layout.chunks(layout.lay_out(self._message(), close_boundary=close_boundary))
+        return layout.chunks(layout.lay_out(self._message, close_boundary=close_boundary))
 
     def blocks(self) -> Iterator[bytes]:
         """As :meth:`chunks`, without an event loop.
 
         :raises TypeError: a part cannot be read without one.
         """
-        laid_out = self._laid_out()
+        laid_out = layout.lay_out(self._message)
         layout.require_no_loop(laid_out)
         return layout.blocks(laid_out)
 

@@ -99,11 +99,10 @@ class Payload:
     _plain: bool = True
     _lines: Lines | None = None
     _headers: CIMultiDict[str] | None = None
-    # Where among the fields a message would have the Content-Length; the one that it has put into the multidict; and
-    # whether one was there, since one that the user takes away stays away.
+    # Where among the fields a message would have the Content-Length; and the one that it has put into the multidict, ""
+    # where there was one of the caller's: one that was there and that the user takes away stays away.
     _length_at: int | None = None
     _length: str | None = None
-    _had_length: bool = False
     _consumed: bool = False
     # What as_bytes() has read of a source that can be read only once.
     _kept: bytes | None = None
@@ -210,8 +209,7 @@ class Payload:
         if self._headers is None and not self._own_headers:
             fields = self._fields
             self._lines = None
-            if not value.isprintable():
-                self._plain = False
+            self._plain = self._plain and value.isprintable()
             if len(fields) == 2 and fields[1][0] == "Content-Disposition":
                 fields[1] = ("Content-Disposition", value)
                 return
@@ -230,7 +228,7 @@ class Payload:
         if self._headers is None and not self._own_headers:
             return self._fields
         fields = list(self.headers.items())
-        if in_form_data and self._length is not None:
+        if in_form_data and self._length:
             fields = [field for field in fields if (field[0].lower(), field[1]) != ("content-length", self._length)]
         return fields
 
@@ -250,7 +248,7 @@ class Payload:
             return lines.copy(), self._length_at if at is None else at, coding, transfer_encoding
         fields = self.fields(in_form_data)
         lines, at, coding, transfer_encoding = lines_of(fields, in_form_data)
-        return lines, len(lines) if at is None and not self._had_length else at, coding, transfer_encoding
+        return lines, len(lines) if at is None and self._length is None else at, coding, transfer_encoding
 
     def announce(self) -> None:
         """Show the length among the header fields, as a part of a message does that has such fields."""
@@ -270,11 +268,12 @@ class Payload:
     def _show_length(self, headers: CIMultiDict[str]) -> None:
         _, at, coding, transfer_encoding = lines_of(headers.items(), in_form_data=False)
         length = coded_size(self.size, coding, transfer_encoding)
+        if at is not None and not self._length:
+            self._length = ""
+        elif length is not None:
+            self._length = str(length)
         if length is not None:
-            if at is None or self._length is not None:
-                self._length = str(length)
             headers[hdrs.CONTENT_LENGTH] = str(length)
-        self._had_length = at is not None or length is not None
 
     def as_chunks(self) -> AsyncIterator[bytes]:
         """The bytes, in pieces that are not empty."""

@@ -287,10 +287,16 @@ class PathPayload(FilePayload):
                 yield block
                 del block
 
-    def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncIterator[bytes]:
         """The file's bytes, read in a thread, and ahead where that cannot take for ever as with a pipe."""
         blocks = self.blocks()
-        return _in_steps(blocks) if self.size is None else _ahead(blocks)
+        try:
+            async with closing(_in_steps(blocks) if self.size is None else _ahead(blocks)) as fetched:
+                async for block in fetched:
+                    yield block
+                    del block
+        finally:
+            blocks.close()  # and the file
 
 
 async def _in_steps(blocks: Generator[bytes]) -> AsyncIterator[bytes]:
@@ -304,20 +310,11 @@ async def _in_steps(blocks: Generator[bytes]) -> AsyncIterator[bytes]:
             return True
         return False
 
-    try:
-        # Cancelled or not, the file is not left to a thread that still reads it.
-        while await in_thread(step):
-            yield box.pop()
-    finally:
-        blocks.close()
+    # Cancelled or not, the file is not left to a thread that still reads it.
+    while await in_thread(step):
+        yield box.pop()
 
 
-async def _ahead(blocks: Generator[bytes]) -> AsyncIterator[bytes]:
+def _ahead(blocks: Generator[bytes]) -> AsyncIterator[bytes]:
     """Blocks that are fetched in a thread, and before they are asked for."""
-    try:
-        async with closing(read_ahead(partial(next, blocks, b""), _AHEAD)) as fetched:
-            async for block in fetched:
-                yield block
-                del block
-    finally:
-        blocks.close()
+    return read_ahead(partial(next, blocks, b""), _AHEAD)
