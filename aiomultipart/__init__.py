@@ -50,29 +50,19 @@ from .targets import (
     safe_filename,
 )
 from .writing.formdata import FormData
+from .writing.payloads.base import DEFAULT_CHUNK_SIZE, READ_SIZE, Payload
+from .writing.payloads.files import BufferedReaderPayload, BytesIOPayload, IOBasePayload, PathPayload, TextIOPayload
+from .writing.payloads.memory import BytesPayload, JsonBytesPayload, JsonPayload, StringIOPayload, StringPayload
 from .writing.payloads.registry import (
-    DEFAULT_CHUNK_SIZE,
     PAYLOAD_REGISTRY,
-    READ_SIZE,
-    AsyncIterablePayload,
-    AsyncReadablePayload,
-    BufferedReaderPayload,
-    BytesIOPayload,
-    BytesPayload,
-    IOBasePayload,
-    JsonBytesPayload,
-    JsonPayload,
     Order,
-    Payload,
     PayloadRegistry,
-    StringIOPayload,
-    StringPayload,
-    TextIOPayload,
     get_payload,
     payload_type,
     register_payload,
 )
 from .writing.payloads.registry import LookupError as LookupError  # noqa: A004  (the name is aiohttp's; who wants all gets the builtin)
+from .writing.payloads.streams import AsyncIterablePayload, AsyncReadablePayload
 from .writing.relay import BodyPartReaderPayload
 from .writing.writer import MultipartWriter
 
@@ -122,6 +112,7 @@ __all__ = (
     "Order",
     "ParseError",
     "PartBegin",
+    "PathPayload",
     "Payload",
     "PayloadRegistry",
     "PlainTarget",
@@ -155,3 +146,6 @@ __all__ = (
     "register_payload",
     "safe_filename",
 )
+
+# A received part can be sent on.
+register_payload(BodyPartReaderPayload, BodyPartReader, order=Order.try_first)

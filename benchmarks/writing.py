@@ -35,6 +35,7 @@ from urllib3 import encode_multipart_formdata
 
 import aiomultipart
 from aiomultipart import hdrs
+from aiomultipart.writing.layout import Frames
 
 from .harness import Scenario
 
@@ -42,7 +43,8 @@ KIB, MB = 1024, 1_000_000
 BOUNDARY = "----aiomultipart-benchmark-0123456789"
 OURS, AIOHTTP, HTTPX, TOOLBELT, URLLIB3 = "aiomultipart", "aiohttp", "httpx", "requests-toolbelt", "urllib3"
 FLOOR, WRITTEN_FLOOR = "by hand", "by hand, with asyncio"
-LIBRARIES = {OURS: aiomultipart, AIOHTTP: aiohttp}
+EACH = "aiomultipart, a writer for each"
+LIBRARIES = {OURS: aiomultipart, AIOHTTP: aiohttp, EACH: aiomultipart}
 
 Fields: TypeAlias = Sequence[tuple[str, str]]
 # Any: the two libraries have the same names.
@@ -201,7 +203,7 @@ def _scenarios(
     :param ways: the bars, by way.
     """
     if not isinstance(builds, Mapping):
-        builds = dict.fromkeys(LIBRARIES, builds)
+        builds = dict.fromkeys((OURS, AIOHTTP), builds)
     for way, bars in ways.items():
         waits = way == "built"
         yield Scenario(
@@ -209,7 +211,7 @@ def _scenarios(
             title=f"{title}, {way}",
             contestants=(_built if waits else _sent)(builds, others),
             exact=_kept(builds, others, waits=waits),
-            floors=frozenset({FLOOR, WRITTEN_FLOOR}),
+            floors=frozenset({FLOOR, WRITTEN_FLOOR, EACH}),
             bars=bars,
             waits=waits,
             **options,
@@ -253,6 +255,17 @@ FORMS: Mapping[str, Pieces] = {
 }
 
 
+def _sync(pieces: Mapping[str, Pieces]) -> dict[str, Callable[[Any], object]]:
+    def exhausting(one: Pieces) -> Callable[[Any], object]:
+        def run(value: Any) -> None:
+            for _ in one(value):
+                pass
+
+        return run
+
+    return {name: exhausting(one) for name, one in pieces.items()}
+
+
 def _fields(serial: int, tag: str) -> Fields:
     return [(f"{tag}field{i}", f"value {serial} of field {i}") for i in range(100)]
 
@@ -263,6 +276,48 @@ def _same_names(serial: int) -> Sequence[Fields]:
 
 def _new_names(serial: int) -> Sequence[Fields]:
     return [_fields(serial, f"{serial}-{i}-") for i in range(5)]
+
+
+def _with_dispositions(library: Library, fields: Fields) -> Iterable[Any]:
+    writer = library.MultipartWriter("form-data", boundary=BOUNDARY)
+    for name, value in fields:
+        writer.append(value).set_content_disposition("form-data", name=name)
+    return (writer,)
+
+
+def _with_headers(library: Library, fields: Fields) -> Iterable[Any]:
+    writer = library.MultipartWriter("form-data", boundary=BOUNDARY)
+    for name, value in fields:
+        writer.append(value, {hdrs.CONTENT_DISPOSITION: f'form-data; name="{name}"'})
+    return (writer,)
+
+
+# The other two ways to the bytes: iterated, as httpx does it, and without an event loop.
+
+
+class _Iterated:
+    def __init__(self, body: Any) -> None:
+        self._body = body
+
+    async def write(self, sink: Any) -> None:
+        async for piece in self._body:
+            await sink.write(piece)
+
+
+def _iterated_form(library: Library, fields: Fields) -> Iterable[_Iterated]:
+    if library is aiomultipart:
+        return map(_Iterated, _form(library, fields))
+    stream = httpx.Request("POST", "http://localhost", files=[(name, (None, value)) for name, value in fields]).stream
+    return (_Iterated(stream),)
+
+
+def _serialized(fields: Fields) -> Iterable[bytes]:
+    (writer,) = _form(aiomultipart, fields)
+    pieces: Iterable[bytes] = writer.serialize()
+    return pieces
+
+
+SYNC_FORMS: Mapping[str, Pieces] = {OURS: _serialized, **FORMS}
 
 
 # Many parts of JSON
@@ -309,6 +364,24 @@ def _frames(library: Library, jpegs: Sequence[bytes]) -> Iterable[_Frame]:
             yield _Frame(writer)
 
 
+class _DelimiterAfter:
+    """Parts with the delimiter after each, and no writer for each."""
+
+    def __init__(self, jpegs: Sequence[bytes]) -> None:
+        self._jpegs = jpegs
+
+    async def write(self, sink: Any) -> None:
+        frames = Frames(BOUNDARY)
+        await sink.write(frames.start)
+        last = len(self._jpegs) - 1
+        for number, jpeg in enumerate(self._jpegs):
+            await sink.write(frames.frame(jpeg, [("Content-Type", "image/jpeg")], last=number == last))
+
+
+def _frames_with_the_delimiter_after(_: Library, jpegs: Sequence[bytes]) -> Iterable[_DelimiterAfter]:
+    return (_DelimiterAfter(jpegs),)
+
+
 def _frames_by_hand(jpegs: Sequence[bytes]) -> Iterable[bytes]:
     delimiter = b"\r\n--%b" % BOUNDARY.encode()
     head = b"--%b\r\nContent-Type: image/jpeg\r\nContent-Length: %%d\r\n\r\n" % BOUNDARY.encode()
@@ -339,9 +412,9 @@ def _jpegs() -> Sequence[bytes]:
 # A large file
 
 
-def _file(library: Library, path: Path) -> Iterator[Any]:
+def _file(library: Library, path: Path, boundary: str | None = None) -> Iterator[Any]:
     with path.open("rb") as file:
-        writer = library.MultipartWriter("form-data")
+        writer = library.MultipartWriter("form-data", boundary=boundary)
         payload = writer.append(file, {hdrs.CONTENT_TYPE: "application/octet-stream"})
         payload.set_content_disposition("form-data", name="file", filename=path.name)
         yield writer
@@ -436,13 +509,15 @@ def _text() -> bytes:
     return " ".join(random.Random(3).choices(words, k=600_000)).encode()[: 4 * MB]
 
 
-def _of(encoding: str, header: str, encode: Callable[[bytes], Iterable[bytes]]) -> Iterator[Scenario[Any]]:
+def _of(
+    encoding: str, header: str, encode: Callable[[bytes], Iterable[bytes]], bars: Mapping[str, float]
+) -> Iterator[Scenario[Any]]:
     return _scenarios(
         f"a part of 4 MB in {encoding}",
         _encoded(header, encoding),
         {FLOOR: _encoded_by_hand(header, encoding, encode)},
         inputs=lambda _: [_text()],
-        ways={"built": {}},
+        ways={"built": bars},
         octets=4 * MB,
     )
 
@@ -454,11 +529,47 @@ SCENARIOS: list[Scenario[Any]] = list(
             _form,
             FORMS,
             inputs=_new_names,
-            ways={"sent": {AIOHTTP: 4.0, HTTPX: 1.0}, "built": {AIOHTTP: 4.0, HTTPX: 1.0}},
+            ways={"sent": {AIOHTTP: 3.0, HTTPX: 1.0}, "built": {AIOHTTP: 3.0, HTTPX: 1.0}},
             items=100,
         ),
         _scenarios(
-            "100 fields of the same names", _form, FORMS, inputs=_same_names, ways={"built": {AIOHTTP: 4.0}}, items=100
+            "100 fields of the same names", _form, FORMS, inputs=_same_names, ways={"built": {AIOHTTP: 3.0}}, items=100
+        ),
+        _scenarios(
+            "100 parts, each with its disposition set",
+            _with_dispositions,
+            {},
+            inputs=_new_names,
+            ways={"built": {AIOHTTP: 4.5}},
+            items=100,
+        ),
+        _scenarios(
+            "100 parts, each with its headers given",
+            _with_headers,
+            {},
+            inputs=_new_names,
+            ways={"built": {AIOHTTP: 2.0}},
+            items=100,
+        ),
+        _scenarios(
+            "100 fields, iterated",
+            {OURS: _iterated_form, HTTPX: _iterated_form},
+            {},
+            inputs=_new_names,
+            ways={"built": {HTTPX: 1.2}},
+            items=100,
+        ),
+        (
+            Scenario(
+                group="Writing",
+                title="100 fields, without an event loop",
+                contestants=_sync(SYNC_FORMS),
+                exact=_kept({}, SYNC_FORMS, waits=False),
+                floors=frozenset({FLOOR}),
+                bars={TOOLBELT: 3.0, URLLIB3: 1.5},
+                inputs=_new_names,
+                items=100,
+            ),
         ),
         _scenarios(
             "1000 JSON parts",
@@ -473,14 +584,27 @@ SCENARIOS: list[Scenario[Any]] = list(
             _file,
             FILES,
             inputs=lambda _: [_large_file()],
-            ways={"sent": {}, "built": {AIOHTTP: 1.5}},
+            ways={"sent": {}, "built": {AIOHTTP: 1.4}},
             octets=32 * MB,
         ),
-        _of("gzip", "Content-Encoding", _gzip),
-        _of("base64", "Content-Transfer-Encoding", _base64),
+        _scenarios(
+            "a file of 32 MB, a boundary of the caller's",
+            functools.partial(_file, boundary=BOUNDARY),
+            {},
+            inputs=lambda _: [_large_file()],
+            ways={"built": {AIOHTTP: 1.0}},
+            octets=32 * MB,
+        ),
+        _of("gzip", "Content-Encoding", _gzip, {}),
+        _of("base64", "Content-Transfer-Encoding", _base64, {AIOHTTP: 0.8}),
         _scenarios(
             "MJPEG, 500 x 30 KB",
-            {OURS: _frames, AIOHTTP: _frames, WRITTEN_FLOOR: _frames_by_hand_with_asyncio},
+            {
+                OURS: _frames_with_the_delimiter_after,
+                EACH: _frames,
+                AIOHTTP: _frames,
+                WRITTEN_FLOOR: _frames_by_hand_with_asyncio,
+            },
             {FLOOR: _frames_by_hand},
             inputs=lambda _: [_jpegs()],
             ways={"sent": {AIOHTTP: 3.0}, "built": {}},

@@ -95,13 +95,6 @@ WITH_FRAMEWORKS = {"integrations", "cli"}
 # What breaks the table today, with the issue that ends it: (module, what it imports or reads). An entry that is not
 # needed any more fails the test too.
 KNOWN = {
-    ("writing.relay", "reading"): "issue 14: a received part comes through a protocol",
-    ("writing.writer", "asyncio"): "issue 14: closing moves",
-    ("writing.writer", "._announce"): "issue 14: no getter that mutates",
-    ("writing.writer", "._head"): "issue 14: one renderer of header blocks",
-    ("writing.writer", "._keep"): "issue 14: what is kept belongs to the payload",
-    ("writing.writer", "._length"): "issue 14: no getter that mutates",
-    ("writing.formdata", "._set_disposition"): "issue 14: one renderer of header blocks",
     ("reading.reader", "._source"): "issue 12: a part is made in one way",
 }
 

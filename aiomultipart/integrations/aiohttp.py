@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiomultipart.exceptions import IncompleteBody, MultipartError
 from aiomultipart.forms.asynchronous import FormOptions, FormReading
 from aiomultipart.forms.asynchronous import read_form as read_any_form
-from aiomultipart.writing.payloads.registry import Payload
+from aiomultipart.writing.payloads.base import Payload
 
 __all__ = ("AiohttpPayload", "answer_problems", "read_form")
 

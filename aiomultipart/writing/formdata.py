@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,22 +13,13 @@ from aiomultipart.grammar.disposition import format_disposition
 from aiomultipart.grammar.fields import check_field
 from aiomultipart.grammar.media_type import media_type_charset
 
-from .payloads.base import check_charset
-from .payloads.registry import BytesPayload, LookupError, Payload, payload_factory  # noqa: A004  (aiohttp's name)
-from .payloads.registry import file_name as name_of_file
+from .head import Field, HeadersLike, check_charset, header_items, lines_of, value_of
+from .payloads import registry
+from .payloads.files import file_name
+from .payloads.memory import BytesPayload
 from .writer import MultipartWriter
 
 __all__ = ("FormData",)
-
-
-# Names that are written as they are, whichever way quotes would be escaped.
-_AS_IT_IS = re.compile(r"[\w.\-\[\]]*+").fullmatch
-
-
-def _named(name: str, quote_fields: bool) -> str:
-    if _AS_IT_IS(name):
-        return f'form-data; name="{name}"'
-    return format_disposition("form-data", {"name": name}, quote_fields=quote_fields)
 
 
 class FormData:
@@ -39,6 +29,7 @@ class FormData:
     :param quote_fields: escape names as browsers do (WHATWG); False: with backslashes.
     :param charset: of text whose field names none; UTF-8 if not given.
     :param default_to_multipart: multipart even without a file.
+    :param on_progress: of a multipart body; see :class:`MultipartWriter`.
     :raises ValueError: the charset, a name or a file name cannot be written.
     :raises UnsupportedEncoding: an unknown charset.
     """
@@ -50,12 +41,15 @@ class FormData:
         charset: str | None = None,
         *,
         default_to_multipart: bool = False,
+        on_progress: Callable[[int, int | None], object] | None = None,
     ) -> None:
-        self._fields: list[tuple[dict[str, str], str | None, Any]] = []
+        # Name, file name, value, Content-Type, further header fields, size
+        self._fields: list[tuple[str, str | None, Any, str | None, list[Field], int | None]] = []
         self._is_multipart = default_to_multipart
         self._quote_fields = quote_fields
         self._charset = None if charset is None else check_charset(charset)
-        self._body: Payload | None = None
+        self._on_progress = on_progress
+        self._body: MultipartWriter | BytesPayload | None = None
         if isinstance(fields, Mapping):
             self.add_fields(*fields.items())
         elif isinstance(fields, (io.IOBase, str)):
@@ -68,29 +62,39 @@ class FormData:
         """Whether the body will be multipart/form-data."""
         return self._is_multipart
 
-    def add_field(self, name: str, value: Any, *, content_type: str | None = None, filename: str | None = None) -> None:
+    def add_field(
+        self,
+        name: str,
+        value: Any,
+        *,
+        content_type: str | None = None,
+        filename: str | None = None,
+        size: int | None = None,
+        headers: HeadersLike | None = None,
+    ) -> None:
         """Add a field.
 
-        :param value: text, bytes, a file, an async iterable …; bytes and files are files of the form.
+        :param value: text, bytes, a file, a path (:class:`os.PathLike`; a ``str`` is text), an async iterable …; bytes,
+            files and paths are files of the form.
         :param content_type: of the part.
-        :param filename: the name of the file; that of the file object, or the field's for bytes, if not given.
+        :param filename: the name of the file; that of the file object or path, or the field's for bytes, if not given.
+        :param size: how many bytes an object of unknown size will come to.
+        :param headers: further header fields of the part.
         :raises TypeError: a name or the content type is no string.
-        :raises ValueError: a name or the content type cannot be written.
+        :raises ValueError: a name, the content type or a header field cannot be written, or is not allowed in a form.
         """
         self._body = None
-        if content_type is filename is None and isinstance(value, str) and isinstance(name, str):
+        bare = content_type is None and filename is None and size is None and headers is None
+        if bare and isinstance(value, str) and isinstance(name, str):
             if not name.isprintable():
                 self._check(name)
-            self._fields.append(({"name": name}, None, value))
+            self._fields.append((name, None, value, None, [], None))
             return
-        parameters = {"name": name}
         if filename is None:
             if isinstance(value, (bytes, bytearray, memoryview)):
                 filename = name
             elif not isinstance(value, str):
-                filename = name_of_file(value) or (name if isinstance(value, io.IOBase) else None)
-        if filename is not None:
-            parameters["filename"] = filename
+                filename = file_name(value) or (name if isinstance(value, io.IOBase) else None)
         for text in (name, filename, content_type):
             if text is not None and not isinstance(text, str):
                 raise TypeError(f"{text!r} is not a string")
@@ -99,9 +103,13 @@ class FormData:
             self._check(filename)
         if content_type is not None:
             check_field("Content-Type", content_type)
-        if filename is not None or content_type is not None or not isinstance(value, (str, int, float)):
+        fields = [] if headers is None else list(header_items(headers))
+        lines_of(fields, in_form_data=True)
+        if value_of(fields, "content-disposition") is not None:
+            raise ValueError("the Content-Disposition of a field is made of its name and its filename")
+        if not bare or filename is not None or not isinstance(value, (str, int, float)):
             self._is_multipart = True
-        self._fields.append((parameters, content_type, value))
+        self._fields.append((name, filename, value, content_type, fields, size))
 
     def _check(self, name: str) -> None:
         """Raise for what no header can hold here, where the caller can see whose name it is."""
@@ -115,7 +123,7 @@ class FormData:
         """
         for field in fields:
             if isinstance(field, io.IOBase):
-                self.add_field(name_of_file(field) or "unknown", field)
+                self.add_field(file_name(field) or "unknown", field)
             elif isinstance(field, (MultiDict, MultiDictProxy)):
                 self.add_fields(*field.items())
             elif isinstance(field, (list, tuple)) and len(field) == 2:
@@ -134,14 +142,14 @@ class FormData:
         return self._body
 
     def _multipart(self) -> MultipartWriter:
-        writer = MultipartWriter("form-data")
-        for parameters, content_type, value in self._fields:
+        writer = MultipartWriter("form-data", on_progress=self._on_progress)
+        for name, filename, value, content_type, fields, size in self._fields:
             if isinstance(value, (int, float)):
                 value = str(value)
             try:
-                factory = payload_factory(value)
-            except LookupError:
-                raise TypeError(f"cannot send {type(value)!r} as field {parameters['name']!r}") from None
+                factory = registry.payload_factory(value)
+            except registry.LookupError:
+                raise TypeError(f"{registry.advice(value)} (as field {name!r})") from None
             if factory is None:
                 part = value
             elif content_type is None and self._charset is None:
@@ -151,10 +159,14 @@ class FormData:
             else:
                 charset = media_type_charset(content_type) or self._charset
                 part = factory(value, encoding=charset, content_type=content_type)
-            if len(parameters) == 1:
-                part._set_disposition(_named(parameters["name"], self._quote_fields))  # noqa: SLF001
+            if fields:
+                part.headers.update(fields)
+            if size is not None:
+                part.declare_size(size)
+            if filename is None:
+                part.set_content_disposition("form-data", self._quote_fields, name=name)
             else:
-                part.set_content_disposition("form-data", quote_fields=self._quote_fields, **parameters)
+                part.set_content_disposition("form-data", self._quote_fields, name=name, filename=filename)
             writer.append_payload(part)
         return writer
 
@@ -163,5 +175,5 @@ class FormData:
         content_type = "application/x-www-form-urlencoded"
         if charset.lower() != "utf-8":
             content_type += f"; charset={charset}"
-        pairs = [(parameters["name"], value) for parameters, _, value in self._fields]
+        pairs = [(name, value) for name, _, value, *_ in self._fields]
         return BytesPayload(urlencode(pairs, encoding=charset).encode(), content_type=content_type)

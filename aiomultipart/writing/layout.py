@@ -1,32 +1,43 @@
-"""From the layout of a multipart message to its bytes.
+"""From the parts of a multipart message to its bytes.
 
-A :class:`Layout` is a message as it will be sent: framing bytes, and bodies to put in between, those of nested messages
-included. :func:`render` is the one way from there to the bytes. Small pieces are joined, and what has been joined is
-handed on before anything is awaited.
+A :class:`Layout` is a message as it will be sent, laid out once: runs of framing and small bodies, and in between the
+bodies that have to be fetched, and messages. :class:`_Rendering` walks through it and is the only one who joins, guards
+and encodes; it waits for nothing. What has to be fetched it leaves to its driver, of which there are two:
+:func:`chunks` with an event loop, :func:`blocks` without.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from itertools import accumulate
-from typing import NamedTuple, NoReturn
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from aiomultipart.codecs import Codec, encoder
 from aiomultipart.exceptions import StateError
-from aiomultipart.work import give_way
+from aiomultipart.work import give_way, in_thread
 
-from .payloads.base import Payload, chunks_of, whole_of
-from .sinks import Writer, closing, putting, send
+from .head import Field, check_codings, coded_size, given_length, lines_of, value_of
+from .payloads.base import Message, Payload
+from .sinks import closing
 
-__all__ = ("JOINED", "Body", "Layout", "render", "render_whole", "write")
+__all__ = ("JOINED", "Frames", "Layout", "blocks", "chunks", "fetched", "lay_out", "prepare_part", "require_no_loop")
 
 JOINED = 64 * 1024
 """Pieces are joined until they are this many bytes."""
+INLINE = 512 * 1024
+"""How many bytes of a body are compressed on the event loop, as many as are decoded there; the rest is in a thread."""
+_SMALL = 4 * 1024  # a body in memory of this size is looked at when the message is laid out
+
+
+class Run(NamedTuple):
+    """Framing, and small bodies; it begins with a delimiter."""
+
+    pieces: list[bytes]
+    delimiters: int
+    """How many there are; the first one of a message, which has no CRLF before it, does not count."""
 
 
 class Body(NamedTuple):
-    """The body of one part."""
+    """The body of one part, to be fetched."""
 
     payload: Payload
     content_coding: str | None
@@ -34,238 +45,427 @@ class Body(NamedTuple):
     declared: int | None
     """How many bytes it has to come to, before any encoding; None where that is open."""
     nested: Layout | None
-    """In place of the payload's own bytes: a message that is sent as it is."""
+    """In place of the payload's own bytes: a message."""
+    number: int
+    """Which part of its message it is."""
 
 
 class Layout(NamedTuple):
     """A message as it will be sent."""
 
-    items: Sequence[bytes | Body]
-    """Framing and bodies by turns; framing comes first and last. A body that is bytes is sent as it is."""
+    items: Sequence[Run | Body]
     size: int | None
-    delimiter: bytes | None
-    """What must not be in a body; None for a boundary that cannot be met by chance."""
-    in_memory: bool
-    """Whether all bodies are bytes."""
+    boundary: bytes
+    chosen: bool
 
 
-async def render(layout: Layout) -> AsyncIterator[bytes]:
-    """The bytes of a message, in pieces that are not empty.
+# Laying out
 
-    :raises StateError: a part has been sent and cannot be sent again, or gives more or fewer bytes than declared.
-    :raises ValueError: a body contains the delimiter.
+
+def lay_out(message: Message, *, close_boundary: bool = True) -> Layout:
+    """The message by its headers as they are now.
+
+    :param close_boundary: end it with the close-delimiter.
+    :raises ValueError: a header field cannot be written.
+    :raises UnsupportedEncoding: a coding that cannot be applied.
     """
-    for piece in _pieces(layout):
-        if isinstance(piece, bytes):
-            yield piece
+    levels = [_lay_out(message, close_boundary)]
+    done: Layout | None = None
+    while levels:
+        try:
+            nested = levels[-1].send(done)
+        except StopIteration as stop:
+            done = stop.value
+            levels.pop()
         else:
-            async with closing(piece) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-                    del chunk  # or it would be kept while the next one is made
+            levels.append(_lay_out(nested, True))
+            done = None
+    return done  # type: ignore[return-value]  # the outermost
 
 
-async def write(layout: Layout, writer: Writer) -> None:
-    """Write a message, waiting for the writer after each piece; as :func:`render`, but no generator is made.
+def _lay_out(message: Message, close_boundary: bool) -> Generator[Message, Layout | None, Layout]:
+    """One level; it gives the messages that are its parts, and takes them laid out."""
+    boundary, parts, in_form_data, chosen = message
+    delimiter, next_delimiter = f"--{boundary}\r\n", f"\r\n--{boundary}\r\n"
+    items: list[Run | Body] = []
+    of_bodies: int | None = 0
+    pieces: list[bytes] = []
+    held = framed = 0
+    delimiters = -1
+    for number, payload in enumerate(parts):
+        lines, at, coding, transfer_encoding = payload.lines(in_form_data)
+        inner = None if payload.at_hand else payload.message()
+        nested = None if inner is None else (yield inner)
+        length = declared = payload.size if nested is None else nested.size
+        as_it_is = coding is None and transfer_encoding is None
+        if not as_it_is:
+            check_codings(coding, transfer_encoding)
+            length = coded_size(declared, coding, transfer_encoding)
+        if length is not None and at is not None and not in_form_data:
+            lines.insert(at, f"Content-Length: {length}\r\n")
+        head = f"{delimiter}{''.join(lines)}\r\n".encode()
+        delimiter = next_delimiter
+        delimiters += 1
+        pieces.append(head)
+        held += len(head)
+        if as_it_is and nested is None and length is not None and length <= (JOINED if payload.at_hand else _SMALL):
+            whole = payload.whole() if payload.at_hand else payload.in_memory()
+            if whole is not None and len(whole) == length:
+                pieces.append(whole)
+                held += length
+                if held < JOINED:
+                    continue
+                items.append(Run(pieces, delimiters))
+                framed += held
+                pieces, held, delimiters = [], 0, 0
+                continue
+        items += (Run(pieces, delimiters), Body(payload, coding, transfer_encoding, declared, nested, number))
+        framed += held
+        of_bodies = None if of_bodies is None or length is None else of_bodies + length
+        pieces, held, delimiters = [], 0, 0
+    last = "" if delimiters < 0 else "\r\n"
+    if close_boundary:
+        last += f"--{boundary}--\r\n"
+        delimiters += 1
+    if last:
+        items.append(Run([*pieces, last.encode()], delimiters))
+        framed += held + len(last)
+    return Layout(items, None if of_bodies is None else of_bodies + framed, boundary.encode(), chosen)
 
-    :raises StateError: as :func:`render`.
-    :raises ValueError: as :func:`render`.
+
+def prepare_part(payload: Payload, number: int, in_form_data: bool) -> None:
+    """Make a payload a part of a message.
+
+    :raises ValueError: a header field cannot be written, or is not allowed in form-data.
+    :raises UnsupportedEncoding: a coding that cannot be applied.
     """
-    put = putting(writer)
-    for piece in _pieces(layout):
-        if isinstance(piece, bytes):
-            waiting = put(piece)
-            if waiting is not None:
-                await waiting
-        else:
-            await send(piece, writer)
+    fields = payload.fields(in_form_data)
+    if not payload.is_plain:
+        _, _, coding, transfer_encoding = payload.lines(in_form_data)
+        check_codings(coding, transfer_encoding)
+        lengths = [given_length(value) for name, value in fields if name.lower() == "content-length"]
+        if lengths and not in_form_data and coding is None and transfer_encoding is None:
+            payload.declare_size(lengths[0])
+    if not in_form_data:
+        payload.announce()
+    elif len(fields) != 2 or fields[1][0] != "Content-Disposition":  # as nearly all have it
+        if value_of(fields, "content-disposition") is None:
+            payload.call_section(number)
 
 
-def _pieces(layout: Layout, *, most: int | None = JOINED) -> Iterable[bytes | AsyncIterator[bytes]]:
-    """What is in memory, joined, and in between the bodies that have to be awaited.
+def fetched(layout: Layout) -> Iterator[Body]:
+    """All bodies that have to be fetched, those of nested messages included."""
+    layouts = [layout]
+    while layouts:
+        for item in layouts.pop().items:
+            if isinstance(item, Body):
+                if item.nested is None:
+                    yield item
+                else:
+                    layouts.append(item.nested)
 
-    :param most: a body in memory that is larger is awaited too, and so given bit by bit.
+
+def require_no_loop(layout: Layout) -> None:
+    """Raise unless the message can be had without an event loop.
+
+    :raises TypeError: a part cannot.
     """
-    if not layout.in_memory:
-        return _collected(layout, most)
-    items: Sequence[bytes] = layout.items  # type: ignore[assignment]  # which is what in_memory says
-    if layout.size == 0:
-        return ()
-    if layout.size is not None and layout.size <= JOINED:
-        return (_checked(items, 1, layout.delimiter),)
-    return _joined(items, layout.delimiter)
+    for body in fetched(layout):
+        if not body.payload.has_blocks:
+            name = value_of(body.payload.fields(), "content-disposition")
+            raise body.payload.needs_a_loop(f"part {body.number}" + ("" if name is None else f" ({name})"))
 
 
-def _joined(items: Sequence[bytes], delimiter: bytes | None) -> Iterator[bytes]:
-    """The pieces of a message that is all in memory, without a look at each of its items."""
-    ends = list(accumulate(map(len, items), initial=0))
-    start = 0
-    while start < len(items):
-        stop = bisect_left(ends, ends[start] + JOINED, start + 1, len(items))
-        yield _checked(items[start:stop], 1 - start % 2, delimiter)
-        start = stop
-
-
-def _checked(items: Sequence[bytes], first: int, delimiter: bytes | None) -> bytes:
-    """Framing and bodies, joined; the first body is at ``first``."""
-    if delimiter is not None:
-        for body in items[first::2]:
-            # Framing ends in an empty line, and begins with the end of one.
-            if delimiter in body or body.startswith(delimiter[2:]):
-                _refuse(delimiter)
-    return b"".join(items)
-
-
-def _collected(layout: Layout, most: int | None) -> Iterator[bytes | AsyncIterator[bytes]]:
-    pending: list[bytes] = []
-    held = 0
-    for item, guards in _flatten(layout):
-        ready = (item,) if isinstance(item, bytes) else _in_memory(item, most)
-        if ready is not None:
-            for piece in ready:
-                for guard in guards:
-                    guard.check(piece)
-                pending.append(piece)
-                held += len(piece)
-        # Nothing is held back while a source is awaited.
-        if held >= JOINED or (held and ready is None):
-            yield b"".join(pending)
-            pending, held = [], 0
-        if ready is None and not isinstance(item, bytes):
-            chunks = _encoded_chunks(item)
-            yield _guarded(chunks, guards) if guards else chunks
-    if held:
-        yield b"".join(pending)
-
-
-async def _guarded(chunks: AsyncIterator[bytes], guards: Iterable[_Guard]) -> AsyncIterator[bytes]:
-    async with closing(chunks):
-        async for chunk in chunks:
-            for guard in guards:
-                guard.check(chunk)
-            yield chunk
-            del chunk
-
-
-def render_whole(layout: Layout) -> bytes | None:
-    """The bytes of a message whose parts are all in memory; else None.
-
-    :raises StateError: a part gives more or fewer bytes than declared.
-    :raises ValueError: a body contains the delimiter.
-    """
-    whole: list[bytes] = []
-    for piece in _pieces(layout, most=None):
-        if not isinstance(piece, bytes):
-            return None
-        whole.append(piece)
-    return b"".join(whole)
+# Rendering
 
 
 class _Guard:
-    """Sees to it that no body contains the delimiter; only a boundary that the caller chose can be met by chance.
+    """Sees to it that no part contains a delimiter; only a boundary that the caller chose can be met by chance.
 
-    RFC 2046 section 5.1.1: it must not be "the prefix of any line", so what follows it does not matter.
+    RFC 2046 section 5.1.1: it must not be "the prefix of any line", so what follows it does not matter. One delimiter
+    is looked for and counted. The boundaries of several messages that are in each other are looked up at each line that
+    begins with two dashes, so that what is deep inside is not searched for each of them.
     """
 
-    __slots__ = ("_delimiter", "_tail")
+    __slots__ = ("_boundaries", "_keep", "_lengths", "_only", "_tail")
 
-    def __init__(self, delimiter: bytes) -> None:
-        self._delimiter = delimiter
+    def __init__(self) -> None:
+        self._boundaries: dict[bytes, None] = {}
+        self._lengths: dict[int, int] = {}  # of the boundaries, and how many have it
+        self._only: bytes | None = None  # the delimiter, where there is one
+        self._keep = 0  # bytes in which a delimiter can begin that ends in the next chunk
         self._tail = b""
 
-    def begin(self) -> None:
-        """A body begins, after an empty line."""
-        self._tail = b"\r\n"
+    def enter(self, layout: Layout) -> None:
+        """The framing of a message follows, whose first line has no CRLF before it to be found by."""
+        if self._boundaries:
+            self._search(b"\r\n--%b--" % layout.boundary, None)
+        if layout.chosen:
+            size = len(layout.boundary)
+            self._boundaries[layout.boundary] = None
+            self._lengths[size] = self._lengths.get(size, 0) + 1
+            self._changed()
+
+    def leave(self, layout: Layout) -> None:
+        """That framing has ended."""
+        if layout.chosen:
+            size = len(layout.boundary)
+            del self._boundaries[layout.boundary]
+            self._lengths[size] -= 1
+            if not self._lengths[size]:
+                del self._lengths[size]
+            self._changed()
+
+    def _changed(self) -> None:
+        self._only = b"\r\n--%b" % next(iter(self._boundaries)) if len(self._boundaries) == 1 else None
+        self._keep = max(self._lengths, default=0) + 3
+
+    def check_run(self, data: bytes, run: Run, layout: Layout) -> None:
+        """Look at a run of the message that was entered last, before it is handed on."""
+        if self._boundaries:
+            own, expected = (layout.boundary, run.delimiters) if layout.chosen else (None, 0)
+            if self._search(data, own) != expected:
+                raise _refusal(b"\r\n--%b" % layout.boundary)
+            self._tail = data[-self._keep :]
 
     def check(self, chunk: bytes) -> None:
-        """Look at the next chunk of the body, before it is handed on."""
-        delimiter = self._delimiter
-        size = len(delimiter) - 1
-        if delimiter in chunk or delimiter in self._tail + chunk[:size]:
-            _refuse(delimiter)
-        self._tail = chunk[-size:] if len(chunk) >= size else (self._tail + chunk)[-size:]
+        """Look at the next chunk of a body, before it is handed on."""
+        if self._boundaries:
+            self._search(chunk, None)
+            tail, keep = self._tail, self._keep
+            self._search(tail + chunk[:keep], None, len(tail))
+            self._tail = chunk[-keep:] if len(chunk) >= keep else (tail + chunk)[-keep:]
+
+    def _search(self, data: bytes, own: bytes | None, beyond: int = 0) -> int:
+        """How many delimiters there are with the boundary ``own``, of those that end beyond an offset.
+
+        :raises ValueError: there is one with another boundary.
+        """
+        if self._only is not None:
+            if own is not None:
+                return data.count(self._only)
+            if self._only in data:
+                raise _refusal(self._only)
+            return 0
+        found = 0
+        at = data.find(b"\r\n--")
+        while at >= 0:
+            for size in self._lengths:
+                end = at + 4 + size
+                if beyond < end <= len(data) and (boundary := data[at + 4 : end]) in self._boundaries:
+                    if boundary != own:
+                        raise _refusal(data[at:end])
+                    found += 1
+            at = data.find(b"\r\n--", at + 4)
+        return found
 
 
-def _refuse(delimiter: bytes) -> NoReturn:
-    raise ValueError(f"a body contains the delimiter {delimiter!r}; choose another boundary")
+def _refusal(delimiter: bytes) -> ValueError:
+    return ValueError(f"a part contains the delimiter {delimiter!r}; choose another boundary, or give none")
 
 
-def _flatten(layout: Layout) -> Iterator[tuple[bytes | Body, tuple[_Guard, ...]]]:
-    """The items of a message and of those nested in it, with the guards of the messages whose bodies they are in."""
-    entered: list[tuple[Iterator[bytes | Body], _Guard | None, tuple[_Guard, ...]]] = []
+class _Rendering:
+    """A message on its way to bytes; it waits for nothing."""
 
-    def enter(message: Layout, around: tuple[_Guard, ...]) -> None:
-        guard = None if message.delimiter is None else _Guard(message.delimiter)
-        entered.append((iter(message.items), guard, around))
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        # What bytes go through: a guard, and what makes a body of what is around of them.
+        # What bytes go through: a guard; what makes a body of the section around of them; whether that takes long.
+        self._sections: list[tuple[_Guard, Codec | None, bool]] = [(_Guard(), None, False)]
+        # What is being fetched
+        self._body: Body | None = None
+        self._encoded = False
+        self._given = 0
 
-    enter(layout, ())
-    while entered:
-        items, guard, around = entered[-1]
-        inside = around if guard is None else (*around, guard)
-        for framing in items:
-            yield framing, around
-            body = next(items, None)
-            if body is None:
-                continue
-            if guard is not None:
-                guard.begin()
-            if isinstance(body, bytes) or body.nested is None:
-                yield body, inside
+    def steps(self) -> Iterator[bytes | Payload]:
+        """Pieces, joined; and payloads whose bytes are to be fetched before the next step, to :meth:`take`.
+
+        :raises StateError: a part gives more or fewer bytes than declared.
+        :raises ValueError: a part contains the delimiter.
+        """
+        pending: list[bytes] = []
+        held = 0
+        for step in self._walk():
+            if isinstance(step, bytes):
+                pending.append(step)
+                held += len(step)
+            # Nothing is held back while a source is awaited.
+            if held and (held >= JOINED or not isinstance(step, bytes)):
+                yield b"".join(pending)
+                pending, held = [], 0
+            if not isinstance(step, bytes):
+                yield step
+        if held:
+            yield b"".join(pending)
+
+    def _walk(self) -> Iterator[bytes | Payload]:
+        sections = self._sections
+        sections[0][0].enter(self._layout)
+        entered: list[tuple[Layout, Iterator[Run | Body], bool]] = [(self._layout, iter(self._layout.items), False)]
+        while entered:
+            layout, items, encoded = entered[-1]
+            for item in items:
+                if isinstance(item, Run):
+                    data = b"".join(item.pieces)
+                    sections[-1][0].check_run(data, item, layout)
+                    yield from self._through(data)
+                elif item.nested is not None:
+                    entered.append((item.nested, iter(item.nested.items), self._enter(item)))
+                    sections[-1][0].enter(item.nested)
+                    break
+                else:
+                    payload = item.payload
+                    payload.rewind()  # it may be in the message twice
+                    small = item.declared is not None and item.declared <= JOINED
+                    whole = payload.in_memory() if small else None
+                    self._body, self._given, self._encoded = item, 0, self._enter(item)
+                    if whole is None:
+                        yield payload
+                    else:
+                        yield from (*self.take(whole), *self.end())
             else:
-                enter(body.nested, inside)
-                break
-        else:
-            entered.pop()
+                entered.pop()
+                sections[-1][0].leave(layout)
+                if encoded:
+                    yield from self._leave()
+
+    def _enter(self, body: Body) -> bool:
+        """The bytes of a body follow; whether they are encoded."""
+        codec = encoder(body.transfer_encoding, body.content_coding)
+        if codec is not None:
+            slow = body.content_coding is not None or body.transfer_encoding != "base64"
+            self._sections.append((_Guard(), codec, slow))
+        return codec is not None
+
+    def _leave(self) -> Sequence[bytes]:
+        """They have ended; what is left of them, where they are encoded."""
+        _, codec, _ = self._sections[-1]
+        if codec is not None:
+            codec.feed_eof()
+        rest = self._through(b"")
+        self._sections.pop()
+        return rest
+
+    def _through(self, data: bytes) -> Sequence[bytes]:
+        """What becomes of bytes that have been entered."""
+        pieces = [data]
+        for depth in range(len(self._sections) - 1, 0, -1):
+            _, codec, _ = self._sections[depth]
+            pieces = [encoded for piece in pieces for encoded in _encoded(codec, piece)]
+            for piece in pieces:
+                self._sections[depth - 1][0].check(piece)
+        return pieces
+
+    def take(self, chunk: bytes) -> Sequence[bytes]:
+        """What becomes of a chunk of the body that is being fetched.
+
+        :raises StateError: there are more bytes than were declared.
+        :raises ValueError: the part contains the delimiter.
+        """
+        self._given += len(chunk)
+        body = self._body
+        if body is not None and body.declared is not None and self._given > body.declared:
+            raise StateError(f"a {type(body.payload).__name__} gives more than its {body.declared} bytes")
+        self._sections[-1][0].check(chunk)
+        return self._through(chunk)
+
+    def end(self) -> Sequence[bytes]:
+        """What is left after its last chunk.
+
+        :raises StateError: there were fewer bytes than declared.
+        """
+        body = self._body
+        if body is not None and body.declared is not None and self._given < body.declared:
+            raise StateError(f"a {type(body.payload).__name__} of {body.declared} bytes ended after {self._given}")
+        return self._leave() if self._encoded else ()
+
+    @property
+    def encodes(self) -> bool:
+        """Whether this body is encoded, if only with the message around it."""
+        return len(self._sections) > 1
+
+    def takes_long(self, size: int) -> bool:
+        """Whether to encode so many bytes more of this body would keep the event loop."""
+        return self._given + size > INLINE and any(slow for _, _, slow in self._sections)
 
 
-def _in_memory(body: Body, most: int | None) -> Iterable[bytes] | None:
-    """All of a body, encoded, in pieces; None if it is large or has to be awaited."""
-    if most is not None and (body.declared is None or body.declared > most):
-        return None
-    whole = whole_of(body.payload)
-    return None if whole is None else _encoded(body, whole)
-
-
-def _encoded(body: Body, whole: bytes) -> Iterable[bytes]:
-    payload, coding, transfer_encoding, declared, _ = body
-    if declared is not None and len(whole) != declared:
-        raise StateError(f"a {type(payload).__name__} of {declared} bytes has {len(whole)} bytes now")
-    codec = None if coding is None and transfer_encoding is None else encoder(transfer_encoding, coding)
+def _encoded(codec: Codec | None, data: bytes) -> Iterator[bytes]:
     if codec is None:
-        return (whole,)
-    codec.feed_data(whole)
-    codec.feed_eof()
-    return _drain(codec)
+        yield data
+        return
+    if data:
+        codec.feed_data(data)
+    while encoded := codec.read(JOINED):
+        yield encoded
 
 
-def _drain(codec: Codec) -> Iterator[bytes]:
-    while chunk := codec.read(JOINED):
-        yield chunk
+async def chunks(layout: Layout) -> AsyncIterator[bytes]:
+    """The bytes of a message, in pieces that are not empty.
 
-
-async def _encoded_chunks(body: Body) -> AsyncIterator[bytes]:
-    """The body of one part, encoded; counted where its size was declared."""
-    payload, coding, transfer_encoding, declared, _ = body
-    payload.rewind()  # once more: it may be in the message twice
-    codec = encoder(transfer_encoding, coding)
-    given = 0
-    async with closing(chunks_of(payload)) as chunks:
-        async for chunk in chunks:
-            given += len(chunk)
-            if declared is not None and given > declared:
-                raise StateError(f"a {type(payload).__name__} gives more than its {declared} bytes")
-            if codec is None:
-                yield chunk
-            else:
-                codec.feed_data(chunk)
-                for piece in _drain(codec):
+    :raises StateError: a part has been sent and cannot be sent again, or gives more or fewer bytes than declared.
+    :raises ValueError: a part contains the delimiter.
+    """
+    rendering = _Rendering(layout)
+    for step in rendering.steps():
+        if isinstance(step, bytes):
+            yield step
+            continue
+        async with closing(step.as_chunks()) as fetched:
+            async for chunk in fetched:
+                size = len(chunk)
+                pieces = await in_thread(rendering.take, chunk) if rendering.takes_long(size) else rendering.take(chunk)
+                encoded = rendering.encodes
+                del chunk  # or it would be kept while the next one is made
+                for piece in pieces:
                     yield piece
-                if len(chunk) >= JOINED:
-                    await give_way()  # to compress that took a while
-            del chunk
-    if declared is not None and given < declared:
-        raise StateError(f"a {type(payload).__name__} of {declared} bytes ended after {given}")
-    if codec is not None:
-        codec.feed_eof()
-        for piece in _drain(codec):
+                    del piece
+                del pieces
+                if encoded and size >= JOINED:
+                    await give_way()  # that took a while
+        for piece in await in_thread(rendering.end) if rendering.takes_long(0) else rendering.end():
             yield piece
+
+
+def blocks(layout: Layout) -> Iterator[bytes]:
+    """As :func:`chunks`, without an event loop; only after :func:`require_no_loop`."""
+    rendering = _Rendering(layout)
+    for step in rendering.steps():
+        if isinstance(step, bytes):
+            yield step
+            continue
+        for block in step.as_blocks():
+            yield from rendering.take(block)
+        yield from rendering.end()
+
+
+# Parts that are sent one by one, of a message that goes on and on
+
+
+class Frames:
+    """The parts of an ``x-mixed-replace``, each with its delimiter after it: who receives it need not wait for the next
+    one to know that it is whole.
+
+    :param boundary: that of the message; what is sent is searched for it.
+    """
+
+    __slots__ = ("_delimiter", "start")
+
+    def __init__(self, boundary: str) -> None:
+        self.start = f"--{boundary}\r\n".encode()
+        """What stands before the first part."""
+        self._delimiter = f"\r\n--{boundary}".encode()
+
+    def frame(self, body: bytes, fields: Iterable[Field], *, last: bool = False) -> bytes:
+        """One part, and the delimiter after it.
+
+        :param fields: its header fields; Content-Length is added.
+        :param last: it is the close-delimiter that follows.
+        :raises ValueError: a field cannot be written, or the part contains the delimiter.
+        """
+        lines, *_ = lines_of(fields, in_form_data=False)
+        head = f"{''.join(lines)}Content-Length: {len(body)}\r\n\r\n".encode()
+        delimiter = self._delimiter
+        whole = b"".join((head, body, delimiter, b"--\r\n" if last else b"\r\n"))
+        if whole.count(delimiter) != 1 or whole.startswith(delimiter[2:]):
+            raise _refusal(delimiter)
+        return whole

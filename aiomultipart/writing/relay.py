@@ -1,40 +1,55 @@
-"""Sending a received body part on: where reading and writing meet."""
+"""Sending a received body part on; what one is, is said by a protocol, and the package registers those that it has."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Protocol
 
-from aiomultipart import hdrs
-from aiomultipart.grammar.disposition import format_disposition
-from aiomultipart.reading.part import BodyPartReader
-
-from .payloads.registry import Order, Payload, payload_type
+from .head import value_of
+from .payloads.base import Payload
 from .sinks import closing
 
-__all__ = ("BodyPartReaderPayload",)
+__all__ = ("BodyPartReaderPayload", "ReceivedBody")
 
 
-@payload_type(BodyPartReader, order=Order.try_first)
+class ReceivedBody(Protocol):
+    """A body part as it arrives."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its header fields, case-insensitive."""
+
+    @property
+    def name(self) -> str | None:
+        """The ``name`` of its Content-Disposition."""
+
+    @property
+    def filename(self) -> str | None:
+        """The ``filename`` of its Content-Disposition."""
+
+    def iter_chunks(self) -> AsyncIterator[bytes]:
+        """The decoded body."""
+
+
 class BodyPartReaderPayload(Payload):
     """A received part, decoded and sent on as it arrives; it keeps its Content-Type, name and file name.
 
     It can be sent once, and only while its reader has not moved on.
     """
 
-    _value: BodyPartReader
+    _value: ReceivedBody
 
-    def __init__(self, value: BodyPartReader, *args: Any, **kwargs: Any) -> None:
-        if hdrs.CONTENT_TYPE in value.headers:
-            kwargs.setdefault("content_type", value.headers[hdrs.CONTENT_TYPE])
+    def __init__(self, value: ReceivedBody, *args: Any, **kwargs: Any) -> None:
+        if "Content-Type" in value.headers:
+            kwargs.setdefault("content_type", value.headers["Content-Type"])
         super().__init__(value, *args, **kwargs)
-        if hdrs.CONTENT_DISPOSITION not in self.headers:
-            names = {"name": value.name, "filename": value.filename}
-            params = {key: text for key, text in names.items() if text is not None}
-            if params:
-                received = value.headers.get(hdrs.CONTENT_DISPOSITION, "").lstrip().lower()
+        if value_of(self.fields(), "content-disposition") is None:
+            params = {"name": value.name, "filename": value.filename}
+            if params != {"name": None, "filename": None}:
+                received = value.headers.get("Content-Disposition", "").lstrip().lower()
                 disptype = "form-data" if received.startswith("form-data") else "attachment"
-                self.headers[hdrs.CONTENT_DISPOSITION] = format_disposition(disptype, params)
+                given = {name: text for name, text in params.items() if text is not None}
+                self.set_content_disposition(disptype, True, "utf-8", **given)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The decoded body."""

@@ -1,16 +1,35 @@
-"""How bytes get from an async iterator to whatever takes them, and from a ``write()`` back to an async iterator.
+"""How bytes get to whatever takes them, pushed or pulled; and from a ``write()`` back to an async iterator.
 
 Nothing is buffered here and no task is made: each piece is handed over before the next one is asked for.
 """
 
 from __future__ import annotations
 
+import asyncio
+import io
+import sys
 import types
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping
 from inspect import isawaitable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
-__all__ = ("Writer", "closing", "first_bytes", "iterate_writes", "putting", "send")
+from aiomultipart.exceptions import StateError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+__all__ = (
+    "Serialized",
+    "Writer",
+    "check_caller",
+    "closing",
+    "first_bytes",
+    "iterate_writes",
+    "opened",
+    "send",
+    "serialized",
+)
 
 
 class Writer(Protocol):
@@ -43,30 +62,13 @@ class closing:  # noqa: N801  (as in contextlib, whose aclosing() insists on an 
 
 async def send(chunks: AsyncIterator[bytes], writer: Writer) -> None:
     """Write all chunks, waiting for the writer after each."""
-    put = putting(writer)
+    write, drain = writer.write, getattr(writer, "drain", None)
     async with closing(chunks):
         async for chunk in chunks:
-            waiting = put(chunk)
-            if waiting is not None:
+            waiting = write(chunk)
+            if isawaitable(waiting) or (drain is not None and isawaitable(waiting := drain())):
                 await waiting
             del chunk, waiting  # or it would be kept while the next one is made
-
-
-def putting(writer: Writer) -> Callable[[bytes], Awaitable[object] | None]:
-    """What writes one piece, and gives what has to be awaited before the next one."""
-    write, drain = writer.write, getattr(writer, "drain", None)
-
-    def put(piece: bytes) -> Awaitable[object] | None:
-        result = write(piece)
-        if isawaitable(result):
-            return result
-        if drain is not None:
-            drained = drain()
-            if isawaitable(drained):
-                return drained
-        return None
-
-    return put
 
 
 async def first_bytes(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
@@ -79,6 +81,135 @@ async def first_bytes(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[
                 break
             else:
                 return
+
+
+# Without an event loop
+
+
+class Serialized:
+    """The bytes of a message, to be iterated over once."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._ended = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Itself.
+
+        :raises StateError: it has been read to its end, as after a redirect that asks for the body once more.
+        :raises TypeError: httpx is about to send it without a Content-Type.
+        """
+        check_caller()
+        if self._ended:
+            raise StateError("this has been read to its end: call serialize() again")
+        return self
+
+    def __next__(self) -> bytes:
+        for piece in self._pieces:
+            return piece
+        self._ended = True
+        raise StopIteration
+
+    def close(self) -> None:
+        """Close what is being read, where that was opened for this."""
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            close()
+
+
+class _SizedSerialized(Serialized):
+    def __init__(self, pieces: Iterator[bytes], size: int) -> None:
+        super().__init__(pieces)
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+
+def serialized(pieces: Iterator[bytes], size: int | None) -> Serialized:
+    """An iterator over ``pieces``, which has a length where ``size`` is known."""
+    return Serialized(pieces) if size is None else _SizedSerialized(pieces, size)
+
+
+class Opened(io.RawIOBase):
+    """The bytes of a message, as a binary file."""
+
+    def __init__(self, pieces: Serialized) -> None:
+        self._pieces = pieces
+        self._left = memoryview(b"")
+        self._position = 0
+
+    def tell(self) -> int:
+        """How many bytes have been read."""
+        return self._position
+
+    def readable(self) -> bool:
+        """That it is."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Read as many bytes as there is room for; fewer are the last ones."""
+        if self.closed:
+            raise ValueError("read of a closed file")
+        room = memoryview(buffer).cast("B")
+        size = 0
+        while size < len(room) and (self._left or self._next()):
+            taken = min(len(room) - size, len(self._left))
+            room[size : size + taken] = self._left[:taken]
+            self._left = self._left[taken:]
+            size += taken
+        self._position += size
+        return size
+
+    def _next(self) -> bool:
+        self._left = memoryview(next(self._pieces, b""))
+        return bool(self._left)
+
+    def close(self) -> None:
+        """Close it, and what is being read where that was opened for this."""
+        self._pieces.close()
+        super().close()
+
+
+class _SizedOpened(Opened):
+    # requests asks for it.
+    def __len__(self) -> int:
+        return len(self._pieces)  # type: ignore[arg-type]
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def opened(pieces: Serialized) -> BinaryIO:
+    """A file to read ``pieces`` from, which has a length where they have one."""
+    return cast(BinaryIO, _SizedOpened(pieces) if hasattr(pieces, "__len__") else Opened(pieces))
+
+
+def check_caller() -> None:
+    """Raise where a client that is about to iterate over a message would send it under a false name, or under none.
+
+    :raises TypeError: aiohttp would, as application/octet-stream, unless ``aiomultipart.integrations.aiohttp`` has been
+        imported; httpx would, without a Content-Type.
+    """
+    caller = sys._getframe(2)  # noqa: SLF001
+    module = caller.f_globals.get("__name__")
+    # AsyncIterablePayload asks for the iterator when it is made: the only moment to notice.
+    if module == "aiohttp.payload":
+        raise TypeError("to send a MultipartWriter through aiohttp, import aiomultipart.integrations.aiohttp")
+    if module == "httpx._content":
+        frame: types.FrameType | None = caller
+        while frame is not None:
+            for name in ("request", "self"):
+                request = frame.f_locals.get(name)
+                headers = getattr(request, "headers", None)
+                if hasattr(request, "url") and isinstance(headers, Mapping):
+                    if "content-type" not in headers:
+                        raise TypeError("httpx sends no Content-Type of its own: pass headers=writer.http_headers()")
+                    return
+            frame = frame.f_back
+
+
+# A write() as a source
 
 
 def iterate_writes(write: Callable[[Writer], Coroutine[Any, Any, object]]) -> AsyncIterator[bytes]:
@@ -96,21 +227,39 @@ class _Piece:
 
 
 @types.coroutine
-def _hand_over(data: bytes) -> Generator[_Piece, None, None]:
-    yield _Piece(data)
+def _yielding(value: Any) -> Generator[Any, Any, Any]:
+    return (yield value)
 
 
 class _Writes:
-    """A running ``write()``; also the writer that it is given."""
+    """A running ``write()``; also the writer that it is given.
+
+    The task that runs it hands a piece over by yielding it. Another task, which ``write()`` has made, cannot: what it
+    brings is kept until it is taken, and so long it waits.
+    """
 
     def __init__(self, write: Callable[[Writer], Coroutine[Any, Any, object]]) -> None:
         self._write = write
         self._coroutine: Coroutine[Any, Any, object] | None = None
         self._ended = False
+        self._task: asyncio.Task[Any] | None = None  # that runs it
+        self._awaited: asyncio.Future[Any] | None = None  # what it waits for
+        self._brought: deque[tuple[bytes, asyncio.Future[None]]] = deque()
+        self._more: asyncio.Future[None] | None = None
 
     async def write(self, data: bytes) -> None:
-        if data:
-            await _hand_over(bytes(data))
+        if not data:
+            return
+        if asyncio.current_task() is self._task:
+            await _yielding(_Piece(bytes(data)))
+            return
+        if self._ended:
+            raise StateError("the message has been sent, or has failed, and takes no more")
+        taken = asyncio.get_running_loop().create_future()
+        self._brought.append((bytes(data), taken))
+        if self._more is not None and not self._more.done():
+            self._more.set_result(None)
+        await taken
 
     async def drain(self) -> None:
         """Nothing to drain: each piece is taken before the next."""
@@ -121,52 +270,92 @@ class _Writes:
     async def __anext__(self) -> bytes:
         if self._coroutine is None and not self._ended:
             self._coroutine = self._write(self)
-        if self._coroutine is not None:
+        piece = self._taken()
+        if piece is None and self._coroutine is not None:
             piece = await self._run(self._coroutine, self._coroutine.send, None)
-            if piece is not None:
-                return piece.data
-        raise StopAsyncIteration
+        if piece is None:
+            raise StopAsyncIteration
+        return piece
 
     async def aclose(self) -> None:
         """End it as an async generator is ended: its ``finally`` blocks run, and may await."""
-        coroutine, self._ended = self._coroutine, True
-        if coroutine is not None:
-            try:
-                piece = await self._run(coroutine, coroutine.throw, GeneratorExit())
-            except GeneratorExit:
-                return
-            if piece is not None:
-                self._end()
-                coroutine.close()
-                raise RuntimeError("write() went on writing when it was closed")
+        coroutine, awaited = self._coroutine, self._awaited
+        self._ended, self._awaited = True, None
+        self._abandon()
+        if coroutine is None:
+            return
+        if awaited is not None:
+            awaited.cancel()
+        try:
+            piece = await self._run(coroutine, coroutine.throw, GeneratorExit())
+        except GeneratorExit:
+            piece = None
+        if piece is not None:
+            self._coroutine = None
+            coroutine.close()
+            raise RuntimeError("write() went on writing when it was closed")
+        if awaited is not None and not awaited.done():
+            await asyncio.wait((awaited,))
 
-    @types.coroutine
-    def _run(
+    async def _run(
         self, coroutine: Coroutine[Any, Any, object], resume: Callable[[Any], Any], value: Any
-    ) -> Generator[Any, Any, _Piece | None]:
-        """Run it up to the next piece that it writes; None: it has ended."""
+    ) -> bytes | None:
+        """Run it up to the next piece that is written; None: it has ended."""
+        self._task = asyncio.current_task()
         while True:
+            if self._awaited is not None:
+                try:
+                    await self._wait(self._awaited)
+                except BaseException as exc:  # noqa: BLE001  (cancellation is the coroutine's to handle)
+                    resume, value = coroutine.throw, exc
+                else:
+                    if self._brought:
+                        return self._taken()
+                self._awaited = None
             try:
                 yielded = resume(value)
             except StopIteration:
-                self._end()
-                return None
-            except StopAsyncIteration as exc:
-                # From here it would be taken for the end of the chunks.
-                self._end()
-                raise RuntimeError("write() raised StopAsyncIteration") from exc
-            except BaseException:
-                self._end()
+                self._coroutine, self._ended = None, True
+                return self._taken()
+            except BaseException as exc:
+                self._coroutine, self._ended = None, True
+                self._abandon()
+                if isinstance(exc, StopAsyncIteration):
+                    # From here it would be taken for the end of the chunks.
+                    raise RuntimeError("write() raised StopAsyncIteration") from exc  # noqa: TRY004
                 raise
+            resume, value = coroutine.send, None
             if isinstance(yielded, _Piece):
-                return yielded
+                return yielded.data
+            if asyncio.isfuture(yielded):
+                self._awaited = yielded
+                continue
             try:
-                # A future of the loop's, or the like: whoever awaits the chunk waits for it.
-                value = yield yielded
-            except BaseException as exc:  # noqa: BLE001  (cancellation too is the coroutine's to handle)
+                value = await _yielding(yielded)  # a bare turn of the loop
+            except BaseException as exc:  # noqa: BLE001
                 resume, value = coroutine.throw, exc
-            else:
-                resume = coroutine.send
 
-    def _end(self) -> None:
-        self._coroutine, self._ended = None, True
+    async def _wait(self, awaited: asyncio.Future[Any]) -> None:
+        """Wait for what the coroutine waits for, or for a piece that comes before that."""
+        while not awaited.done() and not self._brought:
+            self._more = asyncio.get_running_loop().create_future()
+            try:
+                await asyncio.wait((awaited, self._more), return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                # As a task does: what it waits for is told, and then it learns of it from there.
+                if not awaited.cancel():
+                    raise
+
+    def _taken(self) -> bytes | None:
+        """A piece that another task has brought, which may go on then."""
+        while self._brought:
+            data, taken = self._brought.popleft()
+            if not taken.done():  # or it has been cancelled
+                taken.set_result(None)
+                return data
+        return None
+
+    def _abandon(self) -> None:
+        """Let go of the tasks whose pieces nobody takes any more."""
+        while self._brought:
+            self._brought.popleft()[1].cancel()

@@ -1,55 +1,44 @@
 """Building and sending multipart bodies: :class:`MultipartWriter`.
 
-Which way the data flows: payload -> codec -> layout -> sink. ``layout()`` is the one description of the message, made
-anew from the headers as they are when rendering starts. ``size`` is the sum of it; :mod:`.layout` renders
-it, for ``chunks()``, which iteration and ``as_bytes()`` use, and for ``write()``.
+Which way the data flows: payload -> layout -> sink. The writer keeps its parts, and nothing about them: ``layout`` says
+anew, from the headers as they are when rendering starts, what the message is, and gives its size and its bytes.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import re
 import secrets
-import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 from urllib.parse import urlencode
 
-from multidict import CIMultiDict, getversion
+from multidict import CIMultiDict
 
 from aiomultipart import hdrs
-from aiomultipart.codecs import encoded_size, encoder
-from aiomultipart.exceptions import ParseError, UnknownEncoding, UnsupportedEncoding
 from aiomultipart.grammar.boundary import BCHARS_NO_SPACE
-from aiomultipart.grammar.fields import IDENTITY_TRANSFER_ENCODINGS, TOKEN, check_field, parse_content_length
+from aiomultipart.grammar.fields import TOKEN, check_field
 
 from . import layout
-from .layout import JOINED, Body, Layout, render, render_whole
-from .payloads import registry as payloads
-from .payloads.base import charset_of, header_items
-from .payloads.registry import HeadersLike, JsonPayload, Payload, StringPayload, payload_factory, whole_of
-from .sinks import Writer, closing, first_bytes, send
+from .head import HeadersLike, charset_of, codings, header_items
+from .payloads import registry
+from .payloads.base import Message, Payload
+from .payloads.memory import JsonPayload, StringPayload
+from .sinks import Serialized, Writer, check_caller, closing, first_bytes, send, serialized
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 __all__ = ("MultipartWriter", "Part")
 
-_SMALL = 4 * 1024
-_UNENCODED = (None, None)
-_IDENTITY = frozenset({"", "identity"})
-_NOT_IN_FORM_DATA = frozenset({"content-length", "content-encoding", "content-transfer-encoding"})
-# Names that need no check, in this spelling; any other gets one.
-_SAFE_IN_FORM_DATA = frozenset({"Content-Disposition", "Content-Type"})
-_SAFE = _SAFE_IN_FORM_DATA | {"Content-Encoding", "Content-Length", "Content-Transfer-Encoding"}
-
-# Its stub asks for a multidict of objects, which one of strings is not.
-_version: Callable[[CIMultiDict[str]], int] = getversion  # type: ignore[assignment]
-
 # RFC 2046 section 5.1.1:  boundary := 0*69<bchars> bcharsnospace
 _BOUNDARY = re.compile(rf"[{BCHARS_NO_SPACE} ]{{0,69}}[{BCHARS_NO_SPACE}]", re.ASCII).fullmatch
 _TOKEN = re.compile(TOKEN, re.ASCII).fullmatch
+
+# What a subclass may define that makes it another message than its layout says.
+_OWN_WAYS = frozenset(
+    {"as_bytes", "blocks", "chunks", "close", "consumed", "keep", "message", "rewind", "size", "whole", "write"}
+)
 
 
 class Part(NamedTuple):
@@ -67,124 +56,6 @@ class Part(NamedTuple):
         return self.payload.headers
 
 
-class _Entry:
-    """A part of a writer, and how it was rendered last, which holds until its headers or its size change."""
-
-    __slots__ = (
-        "_block",
-        "_codings",
-        "_declared",
-        "_had_length",
-        "_headers",
-        "_in_form_data",
-        "_nested",
-        "_version",
-        "payload",
-        "size",
-    )
-
-    def __init__(self, payload: Payload, in_form_data: bool) -> None:
-        self.payload = payload
-        self.size: int | None = None
-        self._in_form_data = in_form_data
-        # One that was there, and that the user takes away, stays away.
-        self._had_length = not in_form_data
-        self._headers: CIMultiDict[str] | None = None
-        self._version = 0
-        self._nested: Layout | None = None
-
-    def preview(self) -> None:
-        """Check the part, and announce its length.
-
-        :raises ValueError: a header field cannot be written, or is not allowed in form-data.
-        :raises UnsupportedEncoding: a coding that cannot be applied.
-        """
-        payload = self.payload
-        headers = payload.headers
-        self._measure(headers)
-        if not self._in_form_data and self.size is not None:
-            if hdrs.CONTENT_LENGTH not in headers or payload._length is not None:  # noqa: SLF001
-                payload._length = self.size  # noqa: SLF001
-            headers[hdrs.CONTENT_LENGTH] = str(self.size)
-        self._had_length = hdrs.CONTENT_LENGTH in headers
-        self._block = self._fields(headers)
-        self._headers, self._version = headers, _version(headers)
-
-    def render(self) -> tuple[bytes, bytes | Body]:
-        """The header block with the empty line after it, and the body, by the headers as they are now.
-
-        :raises ValueError: a header field cannot be written, or is not allowed in form-data.
-        :raises UnsupportedEncoding: a coding that cannot be applied.
-        """
-        payload = self.payload
-        headers = payload.headers
-        version = _version(headers)
-        unchanged = headers is self._headers and version == self._version
-        if not unchanged or self._nested is not None or payload.size != self._declared:
-            self._measure(headers)
-            self._block = self._fields(headers)
-            self._headers, self._version = headers, version
-        coding, transfer_encoding = self._codings
-        declared = self._declared
-        if declared is not None and declared <= _SMALL and coding is None and transfer_encoding is None:
-            whole = whole_of(payload)
-            if whole is not None and len(whole) == declared:
-                return self._block, whole
-        return self._block, Body(payload, coding, transfer_encoding, declared, self._nested)
-
-    def _measure(self, headers: CIMultiDict[str]) -> None:
-        payload = self.payload
-        coding, transfer_encoding = self._codings = _codings(headers)
-        self._nested = None
-        if coding is not None or transfer_encoding is not None:
-            try:
-                encoder(transfer_encoding, coding)
-            except UnknownEncoding as exc:
-                raise UnsupportedEncoding(exc.message) from exc.__cause__
-            self._declared = size = payload.size
-            predictable = coding is None and transfer_encoding == "base64"
-            self.size = encoded_size(size) if predictable and size is not None else None
-        elif isinstance(payload, MultipartWriter) and payload.renders_by_layout:
-            self._nested = payload.layout()
-            self._declared, self.size = None, self._nested.size
-        else:
-            self._declared = self.size = payload.size
-
-    def _fields(self, headers: CIMultiDict[str]) -> bytes:
-        """The header block.
-
-        :raises ValueError: a header field cannot be written, or is not allowed in form-data.
-        :raises TypeError: a value is no string.
-        """
-        safe = _SAFE
-        if self._in_form_data:
-            safe = _SAFE_IN_FORM_DATA
-        else:
-            headers = self._with_length(headers)
-        lines = []
-        for name, value in headers.items():
-            if name not in safe or not str.isprintable(value):
-                check_field(name, value)
-                if self._in_form_data and name.lower() in _NOT_IN_FORM_DATA:
-                    if name.lower() == "content-length" and value == str(self.payload._length):  # noqa: SLF001
-                        continue  # of another message that the payload is in
-                    raise ValueError(f"{name} on a part of form-data (RFC 7578 section 4.8)")
-            lines.append(f"{name}: {value}\r\n")
-        lines.append("\r\n")
-        return "".join(lines).encode()
-
-    def _with_length(self, headers: CIMultiDict[str]) -> CIMultiDict[str]:
-        there, length = headers.get(hdrs.CONTENT_LENGTH), None if self.size is None else str(self.size)
-        if there == length or (there is None and self._had_length):
-            return headers
-        headers = headers.copy()
-        if length is None:
-            headers.popall(hdrs.CONTENT_LENGTH)
-        else:
-            headers[hdrs.CONTENT_LENGTH] = length
-        return headers
-
-
 class MultipartWriter(Payload):
     """A multipart message that is built from parts, and streamed.
 
@@ -196,7 +67,8 @@ class MultipartWriter(Payload):
         ``total`` None when the size is not known.
     :raises ValueError: the subtype or the boundary cannot be written.
 
-    As a context manager it closes nothing: files belong to the writer, and :meth:`close` closes them.
+    ``async with`` closes its files, as :meth:`close` does. ``with`` closes nothing: it is how aiohttp's documentation
+    sets off what builds a message.
     """
 
     renders_by_layout: ClassVar[bool] = True
@@ -204,8 +76,8 @@ class MultipartWriter(Payload):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        own = {"chunks", "rewind", "size", "whole", "write"} & vars(cls).keys()
-        cls.renders_by_layout = cls.renders_by_layout and not own
+        bases = cls.__mro__[: cls.__mro__.index(MultipartWriter)]
+        cls.renders_by_layout = all(_OWN_WAYS.isdisjoint(vars(base)) for base in bases)
 
     def __init__(
         self,
@@ -215,17 +87,18 @@ class MultipartWriter(Payload):
         on_progress: Callable[[int, int | None], object] | None = None,
     ) -> None:
         self._value = None
-        self._chosen_boundary = boundary is not None
+        chosen = boundary is not None
         if boundary is None:
             # The underscore keeps it from beginning with a boundary like "b", chosen for a message around this one.
             boundary = f"_{secrets.token_hex(16)}"
-            self._content_type = _media_type(subtype, None) + boundary
+            content_type = _media_type(subtype, None) + boundary
         else:
-            self._content_type = _media_type(subtype, boundary)
-        self._boundary = boundary
-        self._is_form_data = subtype.lower() == "form-data"
-        # A payload that is bytes, and whose headers nobody has asked for, has nothing to remember.
-        self._entries: list[_Entry | Payload] = []
+            content_type = _media_type(subtype, boundary)
+        self._fields = [("Content-Type", content_type)]
+        self._parts: list[Payload] = []
+        self._message = Message(boundary, self._parts, subtype.lower() == "form-data", chosen)
+        self._is_nested = False
+        self._closed = 0  # parts
         self.on_progress = on_progress
 
     def __enter__(self) -> Self:
@@ -236,22 +109,25 @@ class MultipartWriter(Payload):
     ) -> None:
         pass
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
     # No __iter__, or httpx would take the writer for a synchronous body; "for part in writer" works by indexing.
 
-    @property
-    def _payloads(self) -> Iterable[Payload]:
-        return (entry.payload if isinstance(entry, _Entry) else entry for entry in self._entries)
-
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._parts)
 
     def __bool__(self) -> bool:
         return True
 
     def __getitem__(self, index: int) -> Part:
-        entry = self._entries[index]
-        payload = entry.payload if isinstance(entry, _Entry) else entry
-        return Part(payload, *_codings(payload.headers))
+        payload = self._parts[index]
+        return Part(payload, *codings(payload.headers))
 
     if TYPE_CHECKING:
         # mypy does not know that ``for part in writer`` goes by the index. At run time httpx must not find this method.
@@ -260,23 +136,15 @@ class MultipartWriter(Payload):
     @property
     def boundary(self) -> str:
         """The boundary, without the leading dashes."""
-        return self._boundary
-
-    def http_headers(self) -> dict[str, str]:
-        """The header fields of a message with this body: Content-Type, and Content-Length when the size is known."""
-        headers = {str(hdrs.CONTENT_TYPE): self.content_type}
-        size = self.size
-        if size is not None:
-            headers[str(hdrs.CONTENT_LENGTH)] = str(size)
-        return headers
+        return self._message.boundary
 
     # Building
 
     def append(self, obj: Any, headers: HeadersLike | None = None, *, size: int | None = None) -> Payload:
         """Add a part.
 
-        :param obj: text, bytes, a file, an async iterable, another writer …: anything that a payload class is
-            registered for.
+        :param obj: text, bytes, a file, a path (:class:`os.PathLike`; a ``str`` is text), an async iterable, another
+            writer …: anything that a payload class is registered for.
         :param headers: header fields of the part.
         :param size: how many bytes an object of unknown size will come to.
         :return: the payload; its headers may be changed until the message is sent.
@@ -284,38 +152,29 @@ class MultipartWriter(Payload):
         :raises ValueError: a header field cannot be written, or is not allowed in form-data.
         :raises UnsupportedEncoding: a coding in ``headers`` that cannot be applied.
         """
-        if isinstance(obj, Payload):
+        try:
+            factory = registry.payload_factory(obj)
+        except registry.LookupError:
+            raise TypeError(registry.advice(obj)) from None
+        if factory is not None:
+            payload = factory(obj, headers=headers)
+        else:
             payload = obj
             if headers is not None:
                 payload.headers.update(header_items(headers))
-        else:
-            try:
-                # A payload would have been handed on by itself.
-                payload = payload_factory(obj)(obj, headers=headers)  # type: ignore[misc]
-            except payloads.LookupError:
-                raise TypeError(f"cannot send {type(obj)!r}: no payload class is registered for it") from None
         if size is not None:
             payload.declare_size(size)
         return self.append_payload(payload)
 
     def append_payload(self, payload: Payload) -> Payload:
         """Add a part that is a payload already; otherwise as :meth:`append`."""
-        if payload._announce(len(self._entries), self._is_form_data):  # noqa: SLF001
-            self._entries.append(payload)
-            return payload
-        if isinstance(payload, MultipartWriter) and any(writer is self for writer in _writers_in(payload)):
-            raise ValueError("a writer cannot be a part of itself")
-        headers = payload.headers
-        if self._is_form_data:
-            if hdrs.CONTENT_DISPOSITION not in headers:
-                payload.set_content_disposition("form-data", name=f"section-{len(self._entries)}")
-        elif hdrs.CONTENT_LENGTH in headers:
-            length = _given_length(headers[hdrs.CONTENT_LENGTH])
-            if _codings(headers) == _UNENCODED:
-                payload.declare_size(length)
-        entry = _Entry(payload, self._is_form_data)
-        entry.preview()
-        self._entries.append(entry)
+        if isinstance(payload, MultipartWriter):
+            # What is in no other message is in none of those inside it.
+            if payload is self or (self._is_nested and any(inner is self for inner in payload.walk())):
+                raise ValueError("a writer cannot be a part of itself")
+            payload._is_nested = True  # noqa: SLF001
+        layout.prepare_part(payload, len(self._parts), self._message.in_form_data)
+        self._parts.append(payload)
         return payload
 
     def append_json(self, obj: Any, headers: HeadersLike | None = None) -> Payload:
@@ -328,8 +187,8 @@ class MultipartWriter(Payload):
         """Add name and value pairs as a part of application/x-www-form-urlencoded, in the charset of ``headers``."""
         from yarl import URL  # hardly anybody needs it, and it takes a while to import
 
-        headers = None if headers is None else CIMultiDict(header_items(headers))
-        charset = charset_of(None, headers)
+        headers = None if headers is None else list(header_items(headers))
+        charset = charset_of(None, headers or ())
         if charset.lower() == "utf-8":
             query = URL.build(query=obj if isinstance(obj, Mapping) else list(obj)).raw_query_string
         else:
@@ -340,90 +199,92 @@ class MultipartWriter(Payload):
 
     # Rendering
 
-    def layout(self, *, close_boundary: bool = True) -> Layout:
-        """The message by its headers as they are now.
+    def message(self) -> Message | None:
+        """What it is made of; None for a subclass that makes its bytes in a way of its own."""
+        return self._message if self.renders_by_layout else None
 
-        :param close_boundary: as in :meth:`chunks`.
-        :raises ValueError: a header field cannot be written.
-        """
-        boundary, in_form_data = self._boundary, self._is_form_data
-        items: list[bytes | Body] = []
-        in_memory = True
-        of_bodies: int | None = 0
-        delimiter, next_delimiter = f"--{boundary}\r\n", f"\r\n--{boundary}\r\n"
-        for index, entry in enumerate(self._entries):
-            if not isinstance(entry, _Entry):
-                head = entry._head(delimiter, in_form_data)  # noqa: SLF001
-                whole = entry._value  # noqa: SLF001
-                if head is not None and len(whole) <= JOINED:
-                    items += (head, whole)
-                    delimiter = next_delimiter
-                    continue
-                # It is large, or somebody has asked for its headers and may change them.
-                entry = self._entries[index] = _Entry(entry, in_form_data)
-            block, body = entry.render()
-            items += (delimiter.encode() + block, body)
-            delimiter = next_delimiter
-            if not isinstance(body, bytes):
-                in_memory = False
-                of_bodies = None if of_bodies is None or entry.size is None else of_bodies + entry.size
-        last = ("\r\n" if items else "") + (f"--{boundary}--\r\n" if close_boundary else "")
-        items.append(last.encode())
-        size = of_bodies
-        if size is not None:
-            size += sum(map(len, items if in_memory else [item for item in items if isinstance(item, bytes)]))
-        guarded = f"\r\n--{boundary}".encode() if self._chosen_boundary else None
-        return Layout(items, size, guarded, in_memory)
+    def _ready(self, close_boundary: bool = True) -> layout.Layout:
+        """Its layout, with what has to be fetched ready for that."""
+        laid_out = layout.lay_out(self._message, close_boundary=close_boundary)
+        for body in layout.fetched(laid_out):
+            body.payload.rewind()
+        return laid_out
+
+    def walk(self) -> Iterator[Payload]:
+        """All payloads that are in it, however deep; those whose bytes are a layout's are followed by theirs."""
+        found: list[Iterator[Payload]] = [iter(self._parts)]
+        while found:
+            for payload in found[-1]:
+                yield payload
+                message = payload.message()
+                if message is not None:
+                    found.append(iter(message.parts))
+                    break
+            else:
+                found.pop()
 
     @property
     def size(self) -> int | None:
         """How many bytes the message is; None when that of a part is not known."""
-        return self.layout().size
+        return layout.lay_out(self._message).size
 
     @property
     def consumed(self) -> bool:
         """Whether a part has been sent and cannot be sent again, or the writer is closed."""
-        return self._consumed or any(payload.consumed for payload in self._payloads)
+        return self._consumed or any(payload.consumed for payload in self.walk() if payload.message() is None)
 
     def rewind(self) -> None:
         """Get ready to be sent.
 
         :raises StateError: a part has been sent and cannot be sent again.
         """
-        for entry in self._entries:
-            if isinstance(entry, _Entry):  # the others can be sent as often as one likes
-                entry.payload.rewind()
+        for payload in self.walk():
+            if payload.message() is None:
+                payload.rewind()
 
     def whole(self) -> bytes | None:
         """All bytes, when every part is in memory."""
-        return render_whole(self.layout())
+        laid_out = layout.lay_out(self._message)
+        here = all(body.payload.in_memory() is not None for body in layout.fetched(laid_out))
+        return b"".join(layout.blocks(laid_out)) if here else None
 
     def chunks(self, close_boundary: bool = True) -> AsyncIterator[bytes]:
         """The bytes of the message.
 
         :param close_boundary: end it with the close-delimiter; False for a part of a stream that goes on, as MJPEG.
         :raises StateError: a part has been sent and cannot be sent again, or gives more or fewer bytes than declared.
-        :raises ValueError: a header field cannot be written; a body contains the delimiter of a boundary of your own.
+        :raises ValueError: a part contains the delimiter of a boundary of your own.
         """
-        return render(self.layout(close_boundary=close_boundary))
+        return layout.chunks(layout.lay_out(self._message, close_boundary=close_boundary))
+
+    def blocks(self) -> Iterator[bytes]:
+        """As :meth:`chunks`, without an event loop.
+
+        :raises TypeError: a part cannot be read without one.
+        """
+        laid_out = layout.lay_out(self._message)
+        layout.require_no_loop(laid_out)
+        return layout.blocks(laid_out)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """The bytes of the message, to be sent; for clients and servers that take an async iterable.
 
         :raises TypeError: aiohttp is about to send it as application/octet-stream, because
-            ``aiomultipart.integrations.aiohttp`` has not been imported.
+            ``aiomultipart.integrations.aiohttp`` has not been imported; or httpx is without a Content-Type.
         """
-        # AsyncIterablePayload asks for the iterator when it is made: the only moment to notice.
-        if sys._getframe(1).f_globals.get("__name__") == "aiohttp.payload":  # noqa: SLF001
-            raise TypeError("to send a MultipartWriter through aiohttp, import aiomultipart.integrations.aiohttp")
+        check_caller()
         return self._sent()
 
     def _sent(self, close_boundary: bool = True) -> AsyncIterator[bytes]:
-        self.rewind()
-        chunks = self.chunks(close_boundary)
+        if self.renders_by_layout:
+            laid_out = self._ready(close_boundary)
+            chunks, size = layout.chunks(laid_out), laid_out.size
+        else:
+            self.rewind()
+            chunks, size = self.chunks(close_boundary), self.size
         if self.on_progress is None:
             return chunks
-        return _reported(chunks, self.on_progress, self.size if close_boundary else None)
+        return _Progress(self.on_progress, size if close_boundary else None).over_async(chunks)
 
     async def write(self, writer: Writer, close_boundary: bool = True) -> None:
         """Write the message to ``writer``, waiting for it after each chunk.
@@ -432,11 +293,7 @@ class MultipartWriter(Payload):
         :param close_boundary: as in :meth:`chunks`.
         :raises StateError: before the first byte, when a part cannot be sent again.
         """
-        if self.on_progress is not None or not self.renders_by_layout:
-            await send(self._sent(close_boundary), writer)
-        else:
-            self.rewind()
-            await layout.write(self.layout(close_boundary=close_boundary), writer)
+        await send(self._sent(close_boundary), writer)
 
     async def write_with_length(self, writer: Writer, content_length: int | None) -> None:
         """Write at most ``content_length`` bytes of the message, or all when it is None; otherwise as :meth:`write`."""
@@ -451,46 +308,85 @@ class MultipartWriter(Payload):
         :raises StateError: a part has been sent and cannot be sent again.
         """
         self.rewind()
-        for payload in (payload for writer in _writers_in(self) for payload in writer._payloads):  # noqa: SLF001
-            await payload._keep()  # noqa: SLF001
+        await self.keep()
         return b"".join([chunk async for chunk in self.chunks()])
 
-    async def close(self) -> None:
-        """Close the files and streams of all parts; all of them, even if closing one of them raises or is cancelled."""
+    async def keep(self) -> None:
+        """Read what a part can be read for only once, and keep it."""
+        for payload in self.walk():
+            if payload.message() is None:
+                await payload.keep()
+
+    def serialize(self) -> Serialized:
+        """The bytes without an event loop: an iterator; files are read as it goes.
+
+        Its ``len()`` is the size where that is known, by which ``requests`` sends a Content-Length; where it is not,
+        there is no ``__len__``.
+
+        :raises TypeError: a part is an async source, or has only an asynchronous ``write()``; the part is named.
+        :raises StateError: a part has been sent and cannot be sent again.
+        """
+        if not self.renders_by_layout:
+            return super().serialize()
+        laid_out = self._ready()
+        layout.require_no_loop(laid_out)
+        blocks = layout.blocks(laid_out)
+        if self.on_progress is not None:
+            blocks = _Progress(self.on_progress, laid_out.size).over(blocks)
+        return serialized(blocks, laid_out.size)
+
+    def leaves_to_close(self) -> list[Payload]:
+        """Its own parts, but for messages, that have to be closed and have not been asked to; it counts as closed."""
         self._consumed = True
-        error: BaseException | None = None
-        for payload in self._payloads:
-            if not payload.autoclose:
-                try:
-                    await payload.close()
-                except asyncio.CancelledError as exc:
-                    error = exc
-                except Exception as exc:  # noqa: BLE001  (raised below)
-                    error = error or exc
-        if error is not None:
-            raise error
+        parts, self._closed = self._parts[self._closed :], len(self._parts)
+        return [payload for payload in parts if payload.message() is None and not payload.autoclose]
+
+    async def close(self) -> None:
+        """Close the files and streams of all parts; all of them, even if closing one of them raises or is cancelled.
+
+        :raises ExceptionGroup: closing several of them raised; of one, what it raised.
+        """
+        leaves: list[Payload] = []
+        for writer in (self, *(inner for inner in self.walk() if isinstance(inner, MultipartWriter))):
+            if writer is self or writer.renders_by_layout:
+                leaves += writer.leaves_to_close()
+        errors: list[Exception] = []
+        stop: BaseException | None = None
+        for payload in leaves:
+            try:
+                await payload.close()
+            except Exception as exc:  # noqa: BLE001  (raised below)
+                errors.append(exc)
+            except BaseException as exc:  # noqa: BLE001  (a cancellation: the others are closed for all that)
+                stop = exc
+        failure = errors[0] if len(errors) == 1 else ExceptionGroup("closing a message", errors) if errors else None
+        if stop is not None:
+            raise stop from failure
+        if failure is not None:
+            raise failure
 
 
-async def _reported(
-    chunks: AsyncIterator[bytes], report: Callable[[int, int | None], object], total: int | None
-) -> AsyncIterator[bytes]:
-    sent = 0
-    async with closing(chunks):
-        async for chunk in chunks:
-            sent += len(chunk)
-            report(sent, total)
-            yield chunk
-            del chunk
+class _Progress:
+    """Reports what is handed on."""
 
+    def __init__(self, report: Callable[[int, int | None], object], total: int | None) -> None:
+        self._report = report
+        self._total = total
+        self._sent = 0
 
-def _writers_in(payload: Payload) -> Iterator[MultipartWriter]:
-    """The payload, where it is a writer, and all that are nested in it."""
-    found = [payload]
-    while found:
-        payload = found.pop()
-        if isinstance(payload, MultipartWriter):
-            yield payload
-            found += payload._payloads  # noqa: SLF001
+    def over(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self._sent += len(piece)
+            self._report(self._sent, self._total)
+            yield piece
+
+    async def over_async(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async with closing(pieces):
+            async for piece in pieces:
+                self._sent += len(piece)
+                self._report(self._sent, self._total)
+                yield piece
+                del piece
 
 
 @functools.lru_cache(maxsize=128)
@@ -501,6 +397,8 @@ def _media_type(subtype: str, boundary: str | None) -> str:
 
     :raises ValueError: the subtype or the boundary cannot be written.
     """
+    if subtype.lower().startswith("multipart/"):
+        raise ValueError(f"subtype {subtype!r}: give it without 'multipart/', as {subtype[10:]!r}")
     if boundary is None:
         boundary = ""
     elif not _BOUNDARY(boundary):
@@ -510,30 +408,3 @@ def _media_type(subtype: str, boundary: str | None) -> str:
     content_type = f"multipart/{subtype}; boundary={boundary}"
     check_field(hdrs.CONTENT_TYPE, content_type)
     return content_type
-
-
-def _given_length(value: object) -> int:
-    """A Content-Length that the caller has given.
-
-    :raises ValueError: it is no length.
-    """
-    try:
-        return parse_content_length(str(value))
-    except ParseError as exc:
-        raise ValueError(exc.message) from None
-
-
-def _codings(headers: CIMultiDict[str]) -> tuple[str | None, str | None]:
-    """Content coding and transfer encoding to apply, by the headers; None for those that change nothing."""
-    coding = headers.get(hdrs.CONTENT_ENCODING)
-    transfer_encoding = headers.get(hdrs.CONTENT_TRANSFER_ENCODING)
-    if coding is transfer_encoding is None:
-        return _UNENCODED
-    if coding is not None and (coding := coding.strip().lower()) in _IDENTITY:
-        coding = None
-    if (
-        transfer_encoding is not None
-        and (transfer_encoding := transfer_encoding.strip().lower()) in IDENTITY_TRANSFER_ENCODINGS
-    ):
-        transfer_encoding = None
-    return coding, transfer_encoding

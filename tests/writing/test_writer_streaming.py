@@ -337,7 +337,7 @@ async def test_only_write_that_writes_on_when_it_is_closed() -> None:
             finally:
                 await writer.write(b"2")
 
-    chunks = aiomultipart.writing.payloads.registry.chunks_of(Stubborn(None))
+    chunks = Stubborn(None).as_chunks()
     assert await anext(chunks) == b"1"
     with pytest.raises(RuntimeError, match="went on"):
         await chunks.aclose()  # type: ignore[attr-defined]
@@ -346,7 +346,7 @@ async def test_only_write_that_writes_on_when_it_is_closed() -> None:
 
 
 async def test_only_write_after_its_end() -> None:
-    chunks = aiomultipart.writing.payloads.registry.chunks_of(OnlyWrite([b"1"]))
+    chunks = OnlyWrite([b"1"]).as_chunks()
     assert [chunk async for chunk in chunks] == [b"1"]
     assert [chunk async for chunk in chunks] == []
     await chunks.aclose()  # type: ignore[attr-defined]

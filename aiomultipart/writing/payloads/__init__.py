@@ -1,5 +1,6 @@
-"""The bodies of parts that are sent: in goes any object, out come its headers, its size if it is known, and its bytes.
+"""The bodies of parts that are sent: in goes any object, out come its header fields, its size if it is known, and its
+bytes, with an event loop and, where they do not come from one, without.
 
-``base`` says what a payload is; ``files`` are those that are read as they are sent; ``registry`` has those for what is
-in memory and for streams, and finds the class for an object.
+``base`` says what a payload is; ``memory``, ``files`` and ``streams`` are those that there are, and ``registry`` finds
+the one for an object.
 """

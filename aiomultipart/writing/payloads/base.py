@@ -1,52 +1,49 @@
-"""What every payload is: :class:`Payload`, and the two ways to get at its bytes.
+"""What every payload is: :class:`Payload`, and the ways to get at its bytes and its header fields.
 
-Which way the data flows: object -> :class:`Payload` -> :func:`chunks_of` -> the writer's framing. What is bytes already
-goes to the framing as it is. A subclass that defines ``write()``, as aiohttp's do, is turned into chunks by running
-that coroutine from one written piece to the next.
+Which way the data flows: object -> :class:`Payload` -> its chunks or blocks -> the layout. A class
+says how it makes its bytes by what it defines: ``whole()`` (all at once, where they are in memory anyway), ``blocks()``
+(piece by piece, without a loop), ``chunks()`` (with one) or, as for aiohttp, ``write()``. What the nearest class
+defines counts, and not what others have said of other bytes.
 
-Each payload says of itself ``whole()`` (all bytes at once, where they are in memory anyway), ``size`` and whether it
-can be sent a second time (``rewind()``).
-
-A multidict costs as much as all the rest of a small part, and hardly anybody looks into it. So it is made when
-``headers`` is asked for first; until then three attributes say what will be in it, and the writer reads those.
+A multidict costs as much as all the rest of a small part, and hardly anybody looks into it. So header fields are a list
+of pairs until ``headers`` is asked for first.
 """
 
 from __future__ import annotations
 
-import codecs
-import enum
 import mimetypes
 import operator
-import os
-import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from pathlib import PurePath
-from typing import Any, ClassVar, Final, TypeAlias
+from enum import Enum, auto
+from typing import Any, BinaryIO, ClassVar, Final, NamedTuple
 
 from multidict import CIMultiDict
 
 from aiomultipart import hdrs
-from aiomultipart.exceptions import StateError, UnsupportedEncoding
-from aiomultipart.grammar.disposition import format_disposition
-from aiomultipart.grammar.fields import TOKEN, HeaderItems, check_field
-from aiomultipart.grammar.media_type import media_type_charset
-from aiomultipart.writing.sinks import Writer, first_bytes, iterate_writes, send
+from aiomultipart.exceptions import StateError
+from aiomultipart.writing.head import (
+    Field,
+    HeadersLike,
+    Lines,
+    are_plain,
+    check_charset,
+    coded_size,
+    content_disposition,
+    lines_of,
+    merge,
+    plain_lines_of,
+    value_of,
+)
+from aiomultipart.writing.sinks import Serialized, Writer, first_bytes, iterate_writes, opened, send, serialized
 
 __all__ = (
     "DEFAULT_CHUNK_SIZE",
     "READ_SIZE",
     "UNSET",
-    "HeadersLike",
+    "Message",
     "Payload",
-    "TextEncoder",
     "Unset",
-    "charset_of",
-    "check_charset",
-    "chunks_of",
-    "file_name",
-    "header_items",
-    "whole_of",
 )
 
 DEFAULT_CHUNK_SIZE: Final = 64 * 1024
@@ -55,76 +52,25 @@ READ_SIZE: Final = 288 * 1024
 """What a file is read in, in bytes. The way to a thread and back costs 35 to 125 us, so with 128 KiB a file takes twice
 as long; and some six chunks are held at a time, by threads that ended too, which shall be less than 2 MiB."""
 
-HeadersLike: TypeAlias = HeaderItems | Iterable[tuple[str, str]]
 
-
-class Unset(enum.Enum):
+class Unset(Enum):
     """The type of :data:`UNSET`."""
 
-    UNSET = enum.auto()
+    UNSET = auto()
 
 
 UNSET: Final = Unset.UNSET
 """An argument that was not given, where None says something else."""
 
 
-_HOW_IT_IS_SENT = frozenset(
-    {"chunks", "consumed", "headers", "rewind", "set_content_disposition", "size", "whole", "write"}
-)
+class Message(NamedTuple):
+    """A multipart message, as the layout needs to know it."""
 
-
-def header_items(headers: HeadersLike) -> Iterable[tuple[str, str]]:
-    """The (name, value) pairs of header fields in any form."""
-    return headers.items() if hasattr(headers, "items") else headers
-
-
-_TOKEN = re.compile(TOKEN, re.ASCII).fullmatch
-
-
-def check_charset(charset: str) -> str:
-    """The charset of text that is to be sent, as it is.
-
-    :raises ValueError: it cannot stand in a Content-Type.
-    :raises UnsupportedEncoding: Python has no such codec for text.
-    """
-    if not _TOKEN(charset):
-        raise ValueError(f"charset {charset!r} is no token")
-    try:
-        "".encode(charset)
-    except LookupError:
-        raise UnsupportedEncoding(f"unknown charset {charset!r}") from None
-    return charset
-
-
-def charset_of(content_type: str | None, headers: CIMultiDict[str] | None = None) -> str:
-    """The charset that the Content-Type of a part names, UTF-8 if none; that in ``headers`` wins.
-
-    :raises ValueError: as :func:`check_charset`.
-    :raises UnsupportedEncoding: as :func:`check_charset`.
-    """
-    if headers is not None:
-        content_type = headers.get(hdrs.CONTENT_TYPE, content_type)
-    charset = media_type_charset(content_type)
-    return check_charset(charset) if charset else "utf-8"
-
-
-class TextEncoder:
-    """What is read from a file, as bytes. Text is encoded as one, however it is cut: a BOM comes once."""
-
-    __slots__ = ("_encoder", "_payload")
-
-    def __init__(self, payload: Payload) -> None:
-        self._payload = payload
-        self._encoder: codecs.IncrementalEncoder | None = None
-
-    def encode(self, data: bytes | str | None) -> bytes:
-        """The bytes of what was read next; nothing read is the end, and may give bytes too."""
-        if not isinstance(data, str):
-            return data or b""
-        if self._encoder is None:
-            charset = self._payload.encoding or charset_of(self._payload.content_type)
-            self._encoder = codecs.getincrementalencoder(charset)()
-        return self._encoder.encode(data, final=not data)
+    boundary: str
+    parts: Sequence[Payload]
+    in_form_data: bool
+    chosen: bool
+    """Whether the caller has chosen the boundary, so that a body may contain it."""
 
 
 class Payload:
@@ -135,35 +81,42 @@ class Payload:
     :param content_type: the Content-Type; if not given, guessed from ``filename``, else the class's default.
     :param filename: the name of the file that it is.
     :param encoding: the charset of text.
+    :raises ValueError: a header field cannot be written.
 
-    A subclass defines ``chunks()``, or ``write()``; and ``whole()``, if the bytes are in memory.
+    A subclass defines one of ``whole()``, ``blocks()``, ``chunks()`` and ``write()``, or several that agree.
     """
 
     _default_content_type: ClassVar[str] = "application/octet-stream"
-    # What the class, or the nearest of its bases that has any, defines its bytes by: "chunks", "whole", "write".
+    # What the class, or the nearest of its bases that has any, defines its bytes by.
     _defined_by: ClassVar[AbstractSet[str]] = frozenset()
+    _own_headers: ClassVar[bool] = False
     _size: int | None = None
     _encoding: str | None = None
     _filename: str | None = None
-    # None until it is asked for. What it will hold then, in this order; the length is what a writer has announced, and
-    # stays here, so that a form knows it for none of the caller's.
-    _fields: CIMultiDict[str] | None = None
-    _content_type: str
-    _disposition: str | None = None
-    _length: int | None = None
+    # The Content-Type first; not used any more once there is a multidict.
+    _fields: list[Field]
+    # Whether they are known to be plain; else what has been made of them.
+    _plain: bool = True
+    _lines: Lines | None = None
+    _headers: CIMultiDict[str] | None = None
+    # Where among the fields a message would have the Content-Length; and the one that it has put into the multidict, ""
+    # where there was one of the caller's: one that was there and that the user takes away stays away.
+    _length_at: int | None = None
+    _length: str | None = None
     _consumed: bool = False
     # What as_bytes() has read of a source that can be read only once.
     _kept: bytes | None = None
     _autoclose: bool = False
-    # Whether it is sent as its value, which is bytes that cannot change.
-    _is_bytes: bool = False
+    at_hand: ClassVar[bool] = False
+    """Whether to ask for ``whole()`` costs nothing."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._defined_by = {"chunks", "whole", "write"} & vars(cls).keys() or cls._defined_by
-        mixed_in = [base for base in cls.__mro__ if not issubclass(base, Payload)]
-        if any(_HOW_IT_IS_SENT & vars(base).keys() for base in (cls, *mixed_in)):
-            cls._is_bytes = bool(vars(cls).get("_is_bytes"))
+        ways = {"blocks", "chunks", "whole", "write"}
+        bases = cls.__mro__[: cls.__mro__.index(Payload)]
+        cls._defined_by = next((own for base in bases if (own := ways & vars(base).keys())), frozenset())
+        cls._own_headers = cls.headers is not Payload.headers
+        cls.at_hand = cls.at_hand and "whole" in cls._defined_by
 
     def __init__(
         self,
@@ -180,18 +133,8 @@ class Payload:
         if not isinstance(content_type, str):
             guessed = mimetypes.guess_type(filename)[0] if filename is not None else None
             content_type = guessed or self._default_content_type
-        self._content_type = content_type
-        if headers is not None:
-            self._update(headers)
-
-    def _update(self, headers: HeadersLike) -> None:
-        if type(headers) is dict and len(headers) == 1 and self._fields is None:
-            # As a stream of pictures has it for each of them.
-            content_type = headers.get("Content-Type")
-            if isinstance(content_type, str):
-                self._content_type = content_type
-                return
-        self.headers.update(header_items(headers))
+        self._fields = [("Content-Type", content_type)]
+        self._plain = are_plain(self._fields) if headers is None else merge(self._fields, headers)
 
     @property
     def size(self) -> int | None:
@@ -217,15 +160,13 @@ class Payload:
     @property
     def headers(self) -> CIMultiDict[str]:
         """The header fields of the part; they may be changed until it is sent."""
-        fields = self._fields
-        if fields is None:
-            fields = self._fields = CIMultiDict()
-            fields[hdrs.CONTENT_TYPE] = self._content_type
-            if self._disposition is not None:
-                fields[hdrs.CONTENT_DISPOSITION] = self._disposition
-            if self._length is not None:
-                fields[hdrs.CONTENT_LENGTH] = str(self._length)
-        return fields
+        if self._headers is None:
+            fields, at = self._fields, self._length_at
+            self._headers = CIMultiDict(fields if at is None else fields[:at])
+            if at is not None:
+                self._show_length(self._headers)
+                self._headers.extend(fields[at:])
+        return self._headers
 
     @property
     def encoding(self) -> str | None:
@@ -235,9 +176,9 @@ class Payload:
     @property
     def content_type(self) -> str:
         """The Content-Type."""
-        if self._fields is None:
-            return self._content_type
-        return self._fields.get(hdrs.CONTENT_TYPE, self._default_content_type)
+        if self._headers is None:
+            return self._fields[0][1]
+        return self._headers.get(hdrs.CONTENT_TYPE, self._default_content_type)
 
     @property
     def consumed(self) -> bool:
@@ -264,54 +205,131 @@ class Payload:
         """
         if _charset != "utf-8":
             check_charset(_charset)
-        self._set_disposition(format_disposition(disptype, params, quote_fields=quote_fields, charset=_charset))
+        value = content_disposition(disptype, params, quote_fields, _charset)
+        if self._headers is None and not self._own_headers:
+            fields = self._fields
+            self._lines = None
+            self._plain = self._plain and value.isprintable()
+            if len(fields) == 2 and fields[1][0] == "Content-Disposition":
+                fields[1] = ("Content-Disposition", value)
+                return
+            if len(fields) == 1 or value_of(fields, "content-disposition") is None:
+                fields.append(("Content-Disposition", value))
+                return
+        self.headers[hdrs.CONTENT_DISPOSITION] = value
 
-    def _set_disposition(self, disposition: str) -> None:
-        if self._fields is None and self._length is None:
-            self._disposition = disposition
-        else:
-            self.headers[hdrs.CONTENT_DISPOSITION] = disposition
+    # For who sends it: what the methods that a subclass may have made its own come to
 
-    def _announce(self, index: int, in_form_data: bool) -> bool:
-        """Become a part of a message, the one at ``index``.
+    def fields(self, in_form_data: bool = False) -> Sequence[Field]:
+        """The header fields as they are now.
 
-        :return: False if it takes a look into the headers; all is as it was then.
-        :raises ValueError: a header field cannot be written.
+        :param in_form_data: leave out a Content-Length that another message has put there.
         """
-        if not self._is_bytes or self._fields is not None or (in_form_data and self._length is not None):
-            return False
-        disposition = self._disposition
-        if not self._content_type.isprintable():
-            check_field(hdrs.CONTENT_TYPE, self._content_type)
-            self._content_type.encode()
-        if disposition is None:
-            if in_form_data:
-                self._disposition = f'form-data; name="section-{index}"'
-        elif not disposition.isprintable():
-            disposition.encode()
-        if not in_form_data:
-            self._length = self._size
-        return True
+        if self._headers is None and not self._own_headers:
+            return self._fields
+        fields = list(self.headers.items())
+        if in_form_data and self._length:
+            fields = [field for field in fields if (field[0].lower(), field[1]) != ("content-length", self._length)]
+        return fields
 
-    def _head(self, delimiter: str, in_form_data: bool) -> bytes | None:
-        """What stands before the body, where it was announced; None once somebody has asked for the headers, or has
-        changed the value.
-        """
-        if self._fields is not None or (in_form_data and self._length is not None):
-            return None
-        disposition, length = self._disposition, self._length
-        if length is not None and length != len(self._value):
-            return None
-        if length is None:
-            block = f"{delimiter}Content-Type: {self._content_type}\r\nContent-Disposition: {disposition}\r\n\r\n"
-        elif disposition is None:
-            block = f"{delimiter}Content-Type: {self._content_type}\r\nContent-Length: {length}\r\n\r\n"
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is known that the header fields can be written, and say nothing of the body."""
+        return self._plain and self._headers is None and not self._own_headers
+
+    def lines(self, in_form_data: bool) -> Lines:
+        """The header fields as they are written; raises as :func:`~aiomultipart.writing.head.lines_of`."""
+        if self._headers is None and not self._own_headers:
+            if self._plain:
+                return plain_lines_of(self._fields), self._length_at, None, None
+            if self._lines is None or in_form_data:
+                self._lines = lines_of(self._fields, in_form_data)
+            lines, at, coding, transfer_encoding = self._lines
+            return lines.copy(), self._length_at if at is None else at, coding, transfer_encoding
+        fields = self.fields(in_form_data)
+        lines, at, coding, transfer_encoding = lines_of(fields, in_form_data)
+        return lines, len(lines) if at is None and self._length is None else at, coding, transfer_encoding
+
+    def announce(self) -> None:
+        """Show the length among the header fields, as a part of a message does that has such fields."""
+        if self._headers is not None or self._own_headers:
+            self._show_length(self.headers)
+        elif self._length_at is None:
+            self._length_at = len(self._fields)
+
+    def call_section(self, number: int) -> None:
+        """Have the name that a part of form-data gets if nobody gives it one."""
+        if self._headers is None and type(self).set_content_disposition is Payload.set_content_disposition:
+            self._fields.append(("Content-Disposition", f'form-data; name="section-{number}"'))
+            self._lines = None
         else:
-            block = (
-                f"{delimiter}Content-Type: {self._content_type}\r\n"
-                f"Content-Disposition: {disposition}\r\nContent-Length: {length}\r\n\r\n"
-            )
-        return block.encode()
+            self.set_content_disposition("form-data", name=f"section-{number}")
+
+    def _show_length(self, headers: CIMultiDict[str]) -> None:
+        _, at, coding, transfer_encoding = lines_of(headers.items(), in_form_data=False)
+        length = coded_size(self.size, coding, transfer_encoding)
+        if at is not None and not self._length:
+            self._length = ""
+        elif length is not None:
+            self._length = str(length)
+        if length is not None:
+            headers[hdrs.CONTENT_LENGTH] = str(length)
+
+    def as_chunks(self) -> AsyncIterator[bytes]:
+        """The bytes, in pieces that are not empty."""
+        if self._kept is not None:
+            return _at_once(_sliced(self._kept))
+        if "chunks" not in self._defined_by:
+            if "blocks" in self._defined_by:
+                return _at_once(self.blocks())
+            whole = self.in_memory()
+            if whole is not None:
+                return _at_once(_sliced(whole))
+            if "write" in self._defined_by:
+                return iterate_writes(self.write)
+        return self.chunks()
+
+    @property
+    def has_blocks(self) -> bool:
+        """Whether the bytes can be had without an event loop."""
+        return self._kept is not None or not self._defined_by.isdisjoint(("blocks", "whole"))
+
+    def as_blocks(self) -> Iterator[bytes]:
+        """The bytes, in pieces that are not empty, where they can be had without an event loop."""
+        if self._kept is None and "blocks" in self._defined_by:
+            return self.blocks()
+        whole = self.in_memory()
+        if whole is None:
+            raise self.needs_a_loop("this")
+        return _sliced(whole)
+
+    def needs_a_loop(self, what: str) -> TypeError:
+        """The error to raise where they cannot.
+
+        :param what: what to call it.
+        """
+        return TypeError(
+            f"{what} is a {type(self._value).__name__}, which can be read with an event loop only: send it by"
+            " 'async for' or write(), or await as_bytes() first"
+        )
+
+    def in_memory(self) -> bytes | None:
+        """All bytes, where they are in memory anyway; else None."""
+        return self.whole() if "whole" in self._defined_by else self._kept
+
+    def message(self) -> Message | None:
+        """The multipart message that it is, where it is one; else None."""
+        return None
+
+    def http_headers(self) -> dict[str, str]:
+        """The header fields of a message with this body: Content-Type, and Content-Length when the size is known."""
+        headers = {"Content-Type": self.content_type}
+        size = self.size
+        if size is not None:
+            headers["Content-Length"] = str(size)
+        return headers
+
+    # Its bytes
 
     def whole(self) -> bytes | None:
         """All bytes, where they are in memory anyway; else None."""
@@ -325,12 +343,21 @@ class Payload:
         if self.consumed:
             raise StateError(f"{type(self).__name__} over {type(self._value).__name__} can be sent only once")
 
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes, in pieces that are not empty."""
+    def blocks(self) -> Iterator[bytes]:
+        """The bytes, in pieces that are not empty; they are read here and now.
+
+        :raises TypeError: that takes an event loop.
+        """
         whole = self.whole()
         if whole is None:
-            raise NotImplementedError(f"{type(self).__name__} defines neither chunks() nor write()")
+            raise TypeError(f"a {type(self).__name__} is sent with an event loop only")
         return _sliced(whole)
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes, in pieces that are not empty."""
+        if type(self).blocks is Payload.blocks and type(self).whole is Payload.whole:
+            raise NotImplementedError(f"{type(self).__name__} defines neither chunks() nor write()")
+        return _at_once(self.blocks())
 
     async def write(self, writer: Writer) -> None:
         """Write all bytes to ``writer``.
@@ -339,7 +366,7 @@ class Payload:
         """
         self.rewind()
         # Where a subclass has its own write(), this is what it calls its base for.
-        await send(self.chunks() if self._defined_by == {"write"} else chunks_of(self), writer)
+        await send(self.chunks() if self._defined_by == {"write"} else self.as_chunks(), writer)
 
     async def write_with_length(self, writer: Writer, content_length: int | None) -> None:
         """Write at most ``content_length`` bytes, or all when it is None.
@@ -347,7 +374,7 @@ class Payload:
         :raises StateError: it has been sent and cannot be sent again.
         """
         self.rewind()
-        chunks = chunks_of(self)
+        chunks = self.as_chunks()
         await send(chunks if content_length is None else first_bytes(chunks, content_length), writer)
 
     async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
@@ -357,59 +384,58 @@ class Payload:
         :raises StateError: it has been sent and cannot be sent again.
         """
         self.rewind()
-        whole = whole_of(self)
+        whole = self.in_memory()
         if whole is None:
-            whole = b"".join([chunk async for chunk in chunks_of(self)])
+            whole = b"".join([chunk async for chunk in self.as_chunks()])
             if self._consumed and "write" not in self._defined_by:
                 self._kept, self._consumed = whole, False
         return whole
 
-    async def _keep(self) -> None:
+    async def keep(self) -> None:
         """As :meth:`as_bytes`, where the source can be read only once; else nothing."""
+
+    def serialize(self) -> Serialized:
+        """The bytes without an event loop: an iterator, read as it goes.
+
+        Its ``len()`` is the size where that is known, by which ``requests`` sends a Content-Length; where it is not,
+        there is no ``__len__``.
+
+        :raises TypeError: a part is an async source, or has only an asynchronous ``write()``.
+        :raises StateError: a part has been sent and cannot be sent again.
+        """
+        if not self.has_blocks:
+            raise self.needs_a_loop("this")
+        self.rewind()
+        return serialized(self.as_blocks(), self.size)
+
+    def to_bytes(self) -> bytes:
+        """All bytes without an event loop; raises as :meth:`serialize`."""
+        return b"".join(self.serialize())
+
+    def open(self) -> BinaryIO:
+        """A binary file to ``read(n)`` the bytes from; otherwise as :meth:`serialize`."""
+        return opened(self.serialize())
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """All bytes as text.
 
-        :raises TypeError: the bytes are not in memory, or have not been kept by :meth:`as_bytes`.
+        :raises TypeError: they take an event loop, and have not been kept by :meth:`as_bytes`.
         """
-        whole = whole_of(self)
-        if whole is None:
-            raise TypeError(f"{type(self).__name__} is not in memory; await as_bytes()")
-        return whole.decode(encoding, errors)
+        if not self.has_blocks:
+            raise self.needs_a_loop("this")
+        return b"".join(self.as_blocks()).decode(encoding, errors)
 
     async def close(self) -> None:
         """Close what is sent, where it is a file."""
 
 
-def chunks_of(payload: Payload) -> AsyncIterator[bytes]:
-    """The bytes of a payload, in pieces that are not empty."""
-    if payload._kept is not None:  # noqa: SLF001
-        return _sliced(payload._kept)  # noqa: SLF001
-    defined_by = payload._defined_by  # noqa: SLF001
-    if "chunks" not in defined_by:
-        whole = whole_of(payload)
-        if whole is not None:
-            return _sliced(whole)
-        if "write" in defined_by:
-            return iterate_writes(payload.write)
-    return payload.chunks()
+async def _at_once(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for block in blocks:
+        yield block
+        del block  # or it would be kept while the next one is made
 
 
-def whole_of(payload: Payload) -> bytes | None:
-    """All bytes of a payload that has them in memory anyway; else None."""
-    return payload.whole() if "whole" in payload._defined_by else payload._kept  # noqa: SLF001
-
-
-async def _sliced(data: bytes) -> AsyncIterator[bytes]:
+def _sliced(data: bytes) -> Iterator[bytes]:
     # Not all at once: who takes it may have to copy what it cannot send yet.
     for start in range(0, len(data), READ_SIZE):
         yield data[start : start + READ_SIZE]
-
-
-def file_name(value: object) -> str | None:
-    """The base name of a file object; None where it has none."""
-    name = getattr(value, "name", None)
-    # A descriptor's number and "<stdin>" are no names of files.
-    if isinstance(name, (str, os.PathLike)) and str(name) and not str(name).startswith("<"):
-        return PurePath(name).name
-    return None

@@ -1,41 +1,83 @@
-"""Payloads that are read from files, plain ones in a thread, and from async readers."""
+"""Payloads that are read from files, in a thread where there is an event loop."""
 
 from __future__ import annotations
 
+import codecs
+import errno
 import io
 import os
 import stat
 import threading
-from collections.abc import AsyncIterator
-from inspect import isawaitable
+from collections.abc import AsyncIterator, Generator
+from functools import partial
+from pathlib import Path, PurePath
 from typing import IO, Any
 
-from multidict import CIMultiDict
-
-from aiomultipart import hdrs
 from aiomultipart.exceptions import StateError
-from aiomultipart.sources import AsyncReadable
 from aiomultipart.work import in_thread, read_ahead
+from aiomultipart.writing.head import HeadersLike, charset_of, check_charset, header_items, value_of
+from aiomultipart.writing.sinks import closing
 
-from .base import (
-    DEFAULT_CHUNK_SIZE,
-    READ_SIZE,
-    HeadersLike,
-    Payload,
-    TextEncoder,
-    charset_of,
-    check_charset,
-    file_name,
-    header_items,
+from .base import READ_SIZE, Payload
+
+__all__ = (
+    "BufferedReaderPayload",
+    "BytesIOPayload",
+    "FilePayload",
+    "IOBasePayload",
+    "PathPayload",
+    "TextEncoder",
+    "TextIOPayload",
+    "file_name",
 )
-
-__all__ = ("AsyncReadablePayload", "BufferedReaderPayload", "BytesIOPayload", "IOBasePayload", "TextIOPayload")
-
 
 _AHEAD = 2  # chunks that may be read before they are asked for
 
 
-class IOBasePayload(Payload):
+def file_name(value: object) -> str | None:
+    """The base name of a file object or path; None where it has none."""
+    name = value if isinstance(value, os.PathLike) else getattr(value, "name", None)
+    # A descriptor's number and "<stdin>" are no names of files.
+    if isinstance(name, (str, os.PathLike)) and (name := os.fsdecode(name)) and not name.startswith("<"):
+        return PurePath(name).name
+    return None
+
+
+class TextEncoder:
+    """What is read from a file, as bytes. Text is encoded as one, however it is cut: a BOM comes once."""
+
+    __slots__ = ("_encoder", "_payload")
+
+    def __init__(self, payload: Payload) -> None:
+        self._payload = payload
+        self._encoder: codecs.IncrementalEncoder | None = None
+
+    def encode(self, data: bytes | str | None) -> bytes:
+        """The bytes of what was read next; nothing read is the end, and may give bytes too."""
+        if not isinstance(data, str):
+            return data or b""
+        if self._encoder is None:
+            charset = self._payload.encoding or charset_of(self._payload.content_type)
+            self._encoder = codecs.getincrementalencoder(charset)()
+        return self._encoder.encode(data, final=not data)
+
+
+class FilePayload(Payload):
+    """What has a file name, which its Content-Disposition and its Content-Type tell.
+
+    :param disposition: the disposition type to set with the file's base name; None for no Content-Disposition.
+    """
+
+    def __init__(self, value: Any, disposition: str | None = "attachment", *args: Any, **kwargs: Any) -> None:
+        if kwargs.get("filename") is None:
+            kwargs["filename"] = file_name(value)
+        super().__init__(value, *args, **kwargs)
+        if self._filename and disposition is not None:
+            if value_of(self.fields(), "content-disposition") is None:
+                self.set_content_disposition(disposition, filename=self._filename)
+
+
+class IOBasePayload(FilePayload):
     """A file, read in a thread from where it stands now; each time that it is sent, it is rewound to there.
 
     :param disposition: the disposition type to set with the file's base name; None for no Content-Disposition.
@@ -44,11 +86,7 @@ class IOBasePayload(Payload):
     _value: IO[Any]
 
     def __init__(self, value: IO[Any], disposition: str | None = "attachment", *args: Any, **kwargs: Any) -> None:
-        if kwargs.get("filename") is None:
-            kwargs["filename"] = file_name(value)
-        super().__init__(value, *args, **kwargs)
-        if self._filename is not None and disposition is not None and hdrs.CONTENT_DISPOSITION not in self.headers:
-            self.set_content_disposition(disposition, filename=self._filename)
+        super().__init__(value, disposition, *args, **kwargs)
         self._started = False
         self._reading = threading.Lock()
         try:
@@ -71,30 +109,36 @@ class IOBasePayload(Payload):
         if self.consumed:
             raise StateError(f"{self._filename or 'the file'} can be sent only once: it cannot be rewound")
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The file's bytes, each chunk read in a thread."""
+    def _keeps_place(self) -> bool:
+        """Whether each who reads it may seek to a place of his own, counted in bytes."""
+        return False
+
+    def blocks(self) -> Generator[bytes]:
+        """The file's bytes."""
         self._started = True
-        start = self._start
+        position, keeps_place = self._start, self._keeps_place()
         encoder = TextEncoder(self)
-        # A future, and a thread that is slow to let go of it, would keep its result while the next chunk is read.
-        box: list[bytes] = []
+        box: list[bytes] = []  # a local name would keep what was handed on while the next is read
         more = True
         while more:
-            # Cancelled or not, the file is not left to a thread that still reads it.
-            more = await in_thread(self._read, start, encoder, box)
-            start = None
+            # A thread that still reads for one who went away must not move the file under another.
+            with self._reading:
+                if position is not None:
+                    self._value.seek(position)
+                data = self._value.read(READ_SIZE)
+            more = bool(data)
+            position = position + len(data) if position is not None and keeps_place else None
+            data = encoder.encode(data)
+            if data:
+                box.append(data)
+            del data
             if box:
                 yield box.pop()
 
-    def _read(self, start: int | None, encoder: TextEncoder, box: list[bytes]) -> bool:
-        """Read some, into ``box`` where that gives bytes; False at the end."""
-        if start is not None:
-            self._value.seek(start)
-        data = self._value.read(READ_SIZE)
-        encoded = encoder.encode(data)
-        if encoded:
-            box.append(encoded)
-        return bool(data)
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The file's bytes, read in a thread, and ahead where that cannot take for ever as with a pipe."""
+        blocks = self.blocks()
+        return _ahead(blocks) if self._keeps_place() else _in_steps(blocks)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """The text of the file. It is read here and now, so not while an event loop has other things to do.
@@ -132,8 +176,8 @@ class TextIOPayload(IOBasePayload):
         encoding: str | None = None,
         **kwargs: Any,
     ) -> None:
-        headers = None if headers is None else CIMultiDict(header_items(headers))
-        charset = charset_of(content_type, headers) if encoding is None else check_charset(encoding)
+        headers = None if headers is None else list(header_items(headers))
+        charset = charset_of(content_type, headers or ()) if encoding is None else check_charset(encoding)
         super().__init__(
             value,
             disposition,
@@ -158,26 +202,20 @@ class BytesIOPayload(IOBasePayload):
             return None
         return max(self._value.getbuffer().nbytes - (self._start or 0), 0)
 
+    def _keeps_place(self) -> bool:
+        return True
+
     def whole(self) -> bytes | None:
         """All bytes."""
         return self._value.getvalue()[self._start or 0 :]
 
+    def blocks(self) -> Generator[bytes]:
+        """The bytes in pieces; there is nothing to wait for."""
+        return super().blocks()
+
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """All bytes as text."""
         return Payload.decode(self, encoding, errors)
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes in pieces; there is nothing to wait for."""
-        position = self._start or 0
-        while True:
-            # Its place is its own: the same object may be in another part too.
-            self._value.seek(position)
-            chunk = self._value.read(READ_SIZE)
-            if not chunk:
-                return
-            position += len(chunk)
-            yield chunk
-            del chunk
 
     async def close(self) -> None:
         """Nothing: there is nothing to give back."""
@@ -203,83 +241,80 @@ class BufferedReaderPayload(IOBasePayload):
             return None
         return max(status.st_size - self._start, 0) if stat.S_ISREG(status.st_mode) else None
 
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The file's bytes, read in a thread, and ahead where that cannot take for ever as with a pipe."""
-        if self._size_on_disk() is None:
-            return super().chunks()
-        position = self._start or 0
-
-        def read() -> bytes:
-            nonlocal position
-            # A thread that still reads for one who went away must not move the file under another.
-            with self._reading:
-                self._value.seek(position)
-                chunk: bytes = self._value.read(READ_SIZE)
-            position += len(chunk)
-            return chunk
-
-        return read_ahead(read, _AHEAD)
+    def _keeps_place(self) -> bool:
+        return self._size_on_disk() is not None
 
 
-class AsyncReadablePayload(Payload):
-    """Anything with an async ``read(n)``: an async file (aiofiles, anyio), an asyncio or aiohttp stream reader.
+class PathPayload(FilePayload):
+    """A path: the file that is there is opened when it is sent, and closed after that.
 
-    A file, which is what has ``seek()``, is rewound to where it stood when it was sent first.
+    :param disposition: the disposition type to set with the file's base name; None for no Content-Disposition.
     """
 
-    _value: AsyncReadable
+    _value: os.PathLike[Any]
+    _autoclose = True
 
-    def __init__(self, value: AsyncReadable, *args: Any, **kwargs: Any) -> None:
-        if kwargs.get("filename") is None:
-            kwargs["filename"] = file_name(value)
-        super().__init__(value, *args, **kwargs)
-        if self._filename is not None and hdrs.CONTENT_DISPOSITION not in self.headers:
-            self.set_content_disposition("attachment", filename=self._filename)
-        self._start: int | None = None
+    @property
+    def size(self) -> int | None:
+        """How many bytes the file has now; None for a pipe and the like.
+
+        :raises OSError: there is no file.
+        """
+        status = self._status()
+        return status.st_size if stat.S_ISREG(status.st_mode) else self._size
+
+    def _status(self) -> os.stat_result:
+        path = os.fspath(self._value)
+        status = os.stat(path)  # noqa: PTH116  (it may be of bytes)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        return status
+
+    def rewind(self) -> None:
+        """Get ready to be sent.
+
+        :raises OSError: there is no file, or it may not be read.
+        """
+        self._status()
+        path = os.fspath(self._value)
+        if not os.access(path, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    def blocks(self) -> Generator[bytes]:
+        """The file's bytes."""
+        with Path(os.fsdecode(self._value)).open("rb", buffering=0) as file:
+            while block := file.read(READ_SIZE):
+                yield block
+                del block
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """What the source gives."""
-        if self._start is not None:
-            await self._value.seek(self._start)  # type: ignore[attr-defined]
-        else:
-            self._consumed = True  # nobody else begins meanwhile
-            try:
-                self._start = await _position(self._value)
-            except BaseException:
-                self._consumed = False  # nothing has been read
-                raise
-            self._consumed = self._start is None
-        size = READ_SIZE if self._start is not None else DEFAULT_CHUNK_SIZE  # a file is read in a thread
-        encoder = TextEncoder(self)
-        more = True
-        while more:
-            chunk = await self._value.read(size)
-            more = bool(chunk)
-            chunk = encoder.encode(chunk)
-            if chunk:
-                yield chunk
-            del chunk
-
-    async def _keep(self) -> None:
-        """Read a stream, which can be read only once, and keep its bytes."""
-        if not hasattr(self._value, "seek"):
-            await self.as_bytes()
-
-    async def close(self) -> None:
-        """Close the source, where it can be."""
-        self._consumed = True
-        close = getattr(self._value, "aclose", None) or getattr(self._value, "close", None)
-        result = close() if close is not None else None
-        if isawaitable(result):
-            await result
+        """The file's bytes, read in a thread, and ahead where that cannot take for ever as with a pipe."""
+        blocks = self.blocks()
+        try:
+            async with closing(_in_steps(blocks) if self.size is None else _ahead(blocks)) as fetched:
+                async for block in fetched:
+                    yield block
+                    del block
+        finally:
+            blocks.close()  # and the file
 
 
-async def _position(value: Any) -> int | None:
-    """Where an async file stands; None where it cannot be rewound."""
-    try:
-        seekable = value.seekable()  # plain in anyio
-        if isawaitable(seekable):
-            seekable = await seekable
-        return await value.tell() if seekable and hasattr(value, "seek") else None
-    except (AttributeError, OSError, TypeError, ValueError):
-        return None
+async def _in_steps(blocks: Generator[bytes]) -> AsyncIterator[bytes]:
+    """Blocks that are fetched in a thread, each when it is asked for."""
+    # A future, and a thread that is slow to let go of it, would keep its result while the next one is read.
+    box: list[bytes] = []
+
+    def step() -> bool:
+        for block in blocks:
+            box.append(block)
+            return True
+        return False
+
+    # Cancelled or not, the file is not left to a thread that still reads it.
+    while await in_thread(step):
+        yield box.pop()
+
+
+def _ahead(blocks: Generator[bytes]) -> AsyncIterator[bytes]:
+    """Blocks that are fetched in a thread, and before they are asked for."""
+    return read_ahead(partial(next, blocks, b""), _AHEAD)
