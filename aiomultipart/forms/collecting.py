@@ -6,7 +6,7 @@ import json as jsonlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
-from aiomultipart.exceptions import CodecError, RejectedPart
+from aiomultipart.exceptions import CodecError, LimitExceeded, RejectedPart
 from aiomultipart.grammar.fields import HeaderItems
 from aiomultipart.limits import Limits
 from aiomultipart.parser import PartBegin
@@ -90,13 +90,20 @@ class Collector:
         return self._budget.take(size)
 
     def largest(self) -> SpooledFile:
-        """The file in memory that goes to disk next. There is one: the parser bounds all that is no body of a file."""
+        """The file in memory that goes to disk next.
+
+        :raises LimitExceeded: there is none.
+        """
         files = [
             file.result
             for file in self.form.holdings.files
             if isinstance(file.result, SpooledFile) and not file.result.closed and file.result.counts_in(self._budget)
         ]
-        return max((file for file in files if not file.on_disk), key=lambda file: file.size)
+        found = max((file for file in files if not file.on_disk), key=lambda file: file.size, default=None)
+        if found is None:
+            most = self._budget.max_memory
+            raise LimitExceeded(f"form passes max_memory of {most}", limit="max_memory", value=most)
+        return found
 
 
 def _named_in(targets: Targets | None) -> Callable[[PartBegin], bool] | None:

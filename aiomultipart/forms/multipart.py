@@ -23,6 +23,7 @@ from .events import Field, FormEvent, Usage, field_bound
 __all__ = ("MultipartForm",)
 
 _PIECE: Final = 64 * 1024
+_MAX_DEFECTS: Final = 1000
 
 
 class _Body(Protocol):
@@ -191,8 +192,14 @@ class MultipartForm:
     def forgive(self, kind: str) -> None:
         """Record a defect of the part in hand."""
         part = self._part
-        if part is not None and (defect := Defect(kind, part.offset, part.index)) not in self._forgiven:
-            self._forgiven.append(defect)
+        if part is None or len(self._forgiven) >= _MAX_DEFECTS:
+            return
+        for other in reversed(self._forgiven):
+            if other.part_index != part.index:
+                break
+            if other.kind == kind:
+                return
+        self._forgiven.append(Defect(kind, part.offset, part.index))
 
     def _gather(self, data: bytes) -> None:
         limit, most = self._field_bound

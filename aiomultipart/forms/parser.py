@@ -74,6 +74,7 @@ class FormParser:
             )
         self._error: MultipartError | None = None
         self._is_closed = False
+        self._is_broken = False
         found: list[str] = []
         media_type = parse_media_type(content_type, policy=policy, limits=limits, defects=found)
         self._forgiven = [Defect(kind, None, None) for kind in found]
@@ -110,10 +111,12 @@ class FormParser:
         :return: the events of what is complete now, in order. If the bytes are bad, the events before that come first
             and then, in the same iteration, the error.
         :raises MultipartError: the bytes are bad and no event comes before that, or were bad in an earlier call.
-        :raises StateError: after :meth:`close`.
+        :raises StateError: after :meth:`close`, and after ``is_file`` has raised.
         """
         if self._is_closed:
             raise StateError("the parser is closed")
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"data must be bytes, a bytearray or a memoryview, not {type(data)!r}")
         return self._run(self._form.feed, data)
 
     def close(self) -> Iterable[FormEvent]:
@@ -133,6 +136,8 @@ class FormParser:
     def _run(self, parse: Callable[..., None], *data: bytes | bytearray | memoryview) -> Iterable[FormEvent]:
         if self._error is not None:
             raise self._error.fresh()
+        if self._is_broken:
+            raise StateError("is_file has raised")
         events: list[FormEvent] = []
         self._form.events = events
         try:
@@ -144,6 +149,10 @@ class FormParser:
             self._error = exc
             if events:
                 return _then_raise(events, exc)
+            raise
+        except BaseException:
+            # The rest of the chunk is lost, so nothing that came later would make sense.
+            self._is_broken = True
             raise
         return events
 

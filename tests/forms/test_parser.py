@@ -907,3 +907,22 @@ def test_a_file_whose_name_cannot_be_read_stays_a_file(extended: bytes, kind: st
         entries, error, defects = run(chunks, MULTIPART, Limits.for_forms(), policy=Policy.LENIENT)
         assert (entries, error) == ([("f", extended.decode(), b"content")], None)
         assert [defect[::2] for defect in defects] == [(kind, 0)]
+
+
+def test_after_is_file_has_raised_nothing_is_read() -> None:
+    def is_file(part: PartBegin) -> bool:
+        raise ZeroDivisionError
+
+    parser = FormParser(MULTIPART, limits=Limits.for_forms(), is_file=is_file)
+    with pytest.raises(ZeroDivisionError):
+        parser.feed(build(field(b"a", b"1")))
+    for call in (lambda: parser.feed(b"x"), parser.close):
+        with pytest.raises(StateError, match="is_file"):
+            call()
+
+
+@pytest.mark.parametrize("headers", [MULTIPART, URLENCODED])
+def test_what_is_fed_is_bytes(headers: dict[str, str]) -> None:
+    for data in (5, [65, 66], "a=b"):
+        with pytest.raises(TypeError, match="bytes"):
+            FormParser(headers, limits=Limits.for_forms()).feed(data)  # type: ignore[arg-type]
