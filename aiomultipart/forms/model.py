@@ -304,6 +304,22 @@ class Form(MultiDict[FormValue]):
         """
         return self._files(name) or _given(name, default)
 
+    # Any: JSON is whatever its sender made it
+    def json(self, name: str, default: Any = _MISSING) -> Any:
+        """The value of a field that is there once, parsed by ``json=True``; text, if its sender did not call it JSON.
+
+        :param default: given for a field that is not there.
+        :raises FieldError: it is not there (``missing-field``) or more than once (``too-many``), or is a file
+            (``not-text``).
+        """
+        return self._sole(name, default, self._values)
+
+    def _values(self, name: str) -> list[Any]:
+        values = self.getall(name, [])
+        if any(isinstance(value, UploadedFile) for value in values):
+            raise FieldError(f"field {name!r} is a file", code="not-text", part_name=name)
+        return values
+
     def _sole(self, name: str, default: object, values_of: Callable[[str], list[Any]]) -> object:
         values = values_of(name)
         if len(values) > 1:
