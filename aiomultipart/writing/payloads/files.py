@@ -31,7 +31,7 @@ __all__ = (
     "file_name",
 )
 
-_AHEAD = 2  # chunks that may be read before they are asked for
+_AHEAD = 1  # chunks that may be read before they are asked for; the threads at work hold some more
 
 
 def file_name(value: object) -> str | None:
