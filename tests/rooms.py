@@ -102,7 +102,6 @@ KNOWN = {
     ("writing.writer", "._keep"): "issue 14: what is kept belongs to the payload",
     ("writing.writer", "._length"): "issue 14: no getter that mutates",
     ("writing.formdata", "._set_disposition"): "issue 14: one renderer of header blocks",
-    ("reading.reader", "._source"): "issue 12: a part is made in one way",
 }
 
 
