@@ -119,6 +119,11 @@ class MultipartResponseWrapper(PartIterator):
         return self.stream.defects
 
     @property
+    def depth(self) -> int:
+        """As :attr:`MultipartReader.depth`: 1."""
+        return self.stream.depth
+
+    @property
     def _at_eof(self) -> bool:
         return self.stream.at_eof()
 
