@@ -29,7 +29,8 @@ from .limits import Limits
 from .parser import END, PART_END, Defect, Event, PartBegin, PushMultipartParser
 from .policy import Policy
 from .reading.part import BodyPartReader
-from .reading.reader import MultipartReader, MultipartResponseWrapper
+from .reading.reader import MultipartReader
+from .reading.response import MultipartResponseWrapper
 from .sources import StreamReader
 from .targets import (
     CallbackTarget,

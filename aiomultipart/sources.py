@@ -1,8 +1,10 @@
-"""Where bytes come from: one interface, :class:`Source`, and adapters from anything that yields bytes.
+"""Where bytes come from: one way in, :class:`Source`, and adapters from anything that yields bytes.
 
 Rules:
 
 * ``receive()`` gives the next bytes, at least one, as they came; None at the end, and again after it.
+* No more than 256 KiB at a time: what is larger, bytes that are all here above all, is sliced. After each MiB the loop
+  gets a turn, for there are sources that never wait.
 * State changes only after an await, so that a cancelled ``receive()`` can be called again and loses nothing, where what
   is read from survives that. An async generator does not: it ends when it is cancelled, and asking it again would look
   like the end of the input. Its adapter raises :exc:`StateError` from then on.
@@ -14,6 +16,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
@@ -21,6 +24,7 @@ from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
 from multidict import CIMultiDict
 
 from .exceptions import IncompleteBody, StateError
+from .work import give_way
 
 __all__ = (
     "READ_SIZE",
@@ -36,11 +40,15 @@ __all__ = (
 )
 
 READ_SIZE = 256 * 1024
-"""What a source with ``read(n)`` is asked for, in bytes: there may be a thread behind it, and each read a hop."""
+"""The most that a source gives, and what one with ``read(n)`` is asked for, in bytes: there may be a thread behind it,
+and each read a hop."""
 
 FED_SIZE = 64 * 1024
 """What a source that is fed is asked for. It has its bytes in memory, mostly in smaller chunks, which it hands on as
 they are when one is enough, and copies together when more is asked for."""
+
+TURN = 1024 * 1024
+"""After how many bytes others have a turn of the loop."""
 
 
 class _HasRead(type(Protocol)):  # type: ignore[misc]  # the metaclass of protocols
@@ -59,16 +67,6 @@ class AsyncReadable(Protocol, metaclass=_HasRead):
 
 ByteStream: TypeAlias = AsyncReadable | AsyncIterable[bytes] | bytes | bytearray | memoryview
 """What the readers take as ``content``."""
-
-
-class Source(Protocol):
-    """What the readers read from."""
-
-    async def receive(self) -> bytes | None:
-        """The next bytes, at least one; None at the end."""
-
-    async def aclose(self) -> None:
-        """Close what this adapter opened; what the caller opened stays open."""
 
 
 # Any: ASGI's messages and scopes are mappings of whatever their keys say.
@@ -92,8 +90,8 @@ class AsgiBody:
         self._at_eof = False
         self._is_gone = False
 
-    async def receive(self) -> bytes | None:
-        """The bytes of the next message that has some, however many; None at the end.
+    async def read(self, n: int = -1, /) -> bytes:
+        """The bytes of the next message that has some, however many; ``b""`` at the end.
 
         :raises IncompleteBody: the client has disconnected.
         """
@@ -107,14 +105,7 @@ class AsgiBody:
                 return bytes(body)
         if self._is_gone:
             raise IncompleteBody("the client has disconnected", code="disconnected")
-        return None
-
-    async def read(self, n: int = -1, /) -> bytes:
-        """The same; ``b""`` at the end."""
-        return await self.receive() or b""
-
-    async def aclose(self) -> None:
-        """Nothing to close: the server does that."""
+        return b""
 
 
 def open_source(content: ByteStream) -> Source:
@@ -122,7 +113,7 @@ def open_source(content: ByteStream) -> Source:
 
     :raises TypeError: ``content`` has neither an awaitable ``read(n)`` nor is it an async iterable or bytes.
     """
-    if isinstance(content, (StreamReader, AsgiBody)):
+    if isinstance(content, Source):
         return content
     if isinstance(content, (bytes, bytearray, memoryview)):
         return _BytesSource(bytes(content))
@@ -133,47 +124,78 @@ def open_source(content: ByteStream) -> Source:
     raise TypeError(f"content must have an async read(), or be an async iterable or bytes, not {type(content)!r}")
 
 
-class _BytesSource:
-    __slots__ = ("_data",)
+class Source(ABC):
+    """What the readers read from: no more than 256 KiB at a time, and the loop runs meanwhile."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data: bytes | None = data
+    in_doubt = False
+    """Whether it has ended right after a :meth:`receive` that was cancelled."""
+
+    def __init__(self) -> None:
+        self._rest = memoryview(b"")  # of a chunk that was too large to be given at once
+        self._given = 0  # bytes since the loop had a turn
 
     async def receive(self) -> bytes | None:
-        data, self._data = self._data, None
-        return data or None
+        """The next bytes, at least one; None at the end."""
+        if self._given >= TURN:
+            await give_way()
+            self._given = 0
+        if not self._rest:
+            data = await self._next()
+            if not data:
+                return None
+            if len(data) <= READ_SIZE:
+                self._given += len(data)
+                return data
+            self._rest = memoryview(bytes(data))
+        data, self._rest = bytes(self._rest[:READ_SIZE]), self._rest[READ_SIZE:] or memoryview(b"")
+        self._given += len(data)
+        return data
+
+    @abstractmethod
+    def _next(self) -> Awaitable[bytes | None]:
+        """The next bytes, however many; none, or None, at the end."""
 
     async def aclose(self) -> None:
-        self._data = None
+        """Close what this adapter opened; what the caller opened stays open."""
+        self._rest = memoryview(b"")
 
 
-class _ReadSource:
-    __slots__ = ("_content", "_size")
+class _BytesSource(Source):
+    def __init__(self, data: bytes) -> None:
+        super().__init__()
+        self._data = data
 
+    async def _next(self) -> bytes:
+        data, self._data = self._data, b""
+        return data
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        self._data = b""
+
+
+class _ReadSource(Source):
     def __init__(self, content: AsyncReadable) -> None:
+        super().__init__()
         self._content = content
-        self._size = FED_SIZE if hasattr(content, "feed_data") else READ_SIZE
+        is_fed = hasattr(content, "feed_data") and not isinstance(content, StreamReader)
+        self._size = FED_SIZE if is_fed else READ_SIZE
 
-    async def receive(self) -> bytes | None:
+    def _next(self) -> Awaitable[bytes]:
         result = self._content.read(self._size)
         if isinstance(result, bytes):
             raise TypeError(f"read() of {type(self._content)!r} is not async")
-        return await result or None
-
-    async def aclose(self) -> None:
-        pass
+        return result
 
 
-class _IterableSource:
-    __slots__ = ("_broken", "_interrupted", "_iterator", "in_doubt")
-
+class _IterableSource(Source):
     def __init__(self, iterator: AsyncIterator[bytes]) -> None:
+        super().__init__()
         self._iterator = iterator
         self._broken = False
         self._interrupted = False
-        self.in_doubt = False
 
-    async def receive(self) -> bytes | None:
+    async def _next(self) -> bytes | None:
         if self._broken:
             raise StateError("the async generator that is read from was cancelled or failed, and cannot go on")
         try:
@@ -190,6 +212,7 @@ class _IterableSource:
         return data
 
     async def aclose(self) -> None:
+        await super().aclose()
         if isinstance(self._iterator, AsyncGenerator):
             await self._iterator.aclose()
 

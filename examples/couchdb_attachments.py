@@ -60,7 +60,7 @@ class PairsMultipartReader(MultipartReader):
     # A nested message is read by a plain reader.
     multipart_reader_cls = MultipartReader
 
-    async def next(
+    async def next(  # type: ignore[override]  # as aiohttp's documentation has it
         self,
     ) -> tuple[dict[str, Any], MultipartReader | BodyPartReader] | tuple[None, None]:
         """The next document and its attachments, or twice None."""

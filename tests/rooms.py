@@ -94,9 +94,7 @@ WITH_FRAMEWORKS = {"integrations", "cli"}
 
 # What breaks the table today, with the issue that ends it: (module, what it imports or reads). An entry that is not
 # needed any more fails the test too.
-KNOWN = {
-    ("reading.reader", "._source"): "issue 12: a part is made in one way",
-}
+KNOWN = {}
 
 
 def room_of(module: str) -> str | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import parse_qsl
 
@@ -17,14 +16,15 @@ from aiomultipart.codecs import Codec, decoder
 from aiomultipart.exceptions import CodecError, LimitExceeded, MultipartError, ParseError, UnknownEncoding
 from aiomultipart.grammar.charsets import decode_text, lookup_charset
 from aiomultipart.grammar.fields import HeaderItems, as_multidict
-from aiomultipart.parser import PART_END, Defect, PartBegin
+from aiomultipart.parser import Defect, PartBegin
 from aiomultipart.policy import FORGIVE
 from aiomultipart.sources import ByteStream
 from aiomultipart.targets import FileTarget, SavedFile, Target, copy
-from aiomultipart.work import in_thread
+from aiomultipart.work import PIECE, Jobs, Pump
 
-from .decoded import INLINE, PIECE, DecodedBody, decode_some
-from .levels import Level, PartSource, lone_part
+from .alone import body_alone
+from .body import Body, Pieces
+from .decoded import DecodedBody
 
 if TYPE_CHECKING:
     from yarl import URL
@@ -33,12 +33,6 @@ __all__ = ("BodyPartReader",)
 
 E = TypeVar("E", bound=MultipartError)
 T = TypeVar("T")
-
-_new = object.__new__
-
-# What may stand between the characters of base64
-_BLANKS = b"\r\n \t"
-_CHARACTER = re.compile(rb"[^\r\n \t]").finditer
 
 
 class BodyPartReader:
@@ -68,26 +62,17 @@ class BodyPartReader:
 
     chunk_size = 8192
 
-    # What most parts never change; at class level it costs nothing.
+    # What most parts never change
+    _begin: PartBegin | None = None  # of the headers that count
     _headers: CIMultiDictProxy[str] | None = None
-    _begin: PartBegin | None = None
-    _subtype: str | None = None  # that of the message
-    _default_charset: str | None = None
-    _max_decompress_size = 256 * 1024
-    _client_max_size: int | None = None
-    _max_size_error_cls: type[Exception] | None = None
     _decoded: DecodedBody | None = None
     _encoded: bool | None = None  # not known before somebody asks
-    _own_source: PartSource | None = None  # made when it is needed, see part_of()
-
-    # What it is made of then; only part_of() sets them
-    _level: Level
 
     def __init__(
         self,
         boundary: bytes,
         headers: HeaderItems | None,
-        content: ByteStream | PartSource,
+        content: ByteStream | Body,
         *,
         subtype: str = "mixed",
         default_charset: str | None = None,
@@ -95,54 +80,32 @@ class BodyPartReader:
         client_max_size: int | None = None,
         max_size_error_cls: type[Exception] | None = None,
     ) -> None:
-        self._headers = None if headers is None else as_multidict(headers)
-        self._subtype = subtype
+        if isinstance(content, Body):
+            self._body = content
+            # Headers that a subclass has changed are read again.
+            if headers is None or headers is content.begin.headers:
+                self._begin = content.begin
+            else:
+                self._headers = as_multidict(headers)
+        else:
+            self._headers = as_multidict(headers or {})
+            self._body = body_alone(boundary, self._headers, content, subtype)
+        self._subtype = subtype  # of the message
         self._default_charset = default_charset
         self._max_decompress_size = max_decompress_size
         self._client_max_size = client_max_size
         self._max_size_error_cls = max_size_error_cls
-        if isinstance(content, PartSource):
-            self._own_source = content
-            # Headers that a subclass has changed are read again.
-            if self._headers is None or self._headers is content.begin.headers:
-                self._begin = content.begin
-        else:
-            self._own_source = lone_part(boundary, self.headers, content, subtype)
 
-    @classmethod
-    def _of(
-        cls,
-        level: Level,
-        begin: PartBegin,
-        default_charset: str | None,
-        client_max_size: int | None,
-        max_size_error_cls: type[Exception] | None,
-    ) -> Self:
-        """The reader of the part that a message has come to.
-
-        A small part is mostly here as a whole, and read once. So nothing is made for it but this one object, and not by
-        the constructor; its source is when something else is done with it.
-        """
-        self = _new(cls)
-        self._level = level
-        self._begin = begin
-        level.part = self
-        if default_charset is not None:
-            self._default_charset = default_charset
-        if client_max_size is not None:
-            self._client_max_size = client_max_size
-            self._max_size_error_cls = max_size_error_cls
-        return self
-
-    @property
-    def _source(self) -> PartSource:
-        source = self._own_source
-        if source is None:
-            level = self._level
-            self._own_source = source = PartSource(level, self._fields)
-            if level.part is self:
-                level.part = source
-        return source
+    def __repr__(self) -> str:
+        begin = self._begin or self._body.begin
+        what = [f"<{type(self).__name__} {begin.index}"]
+        for field in ("name", "filename"):
+            value = getattr(begin, field)
+            if value is not None:
+                what.append(f"{field}={value!r}")
+        what.append(begin.content_type or "without a Content-Type")
+        what.append(_place(self._body))
+        return f"{', '.join(what)}>"
 
     # What the headers say
 
@@ -150,7 +113,7 @@ class BodyPartReader:
     def headers(self) -> CIMultiDictProxy[str]:
         """The header fields of the part."""
         if self._headers is None:
-            self._headers = (self._begin or self._source.begin).headers
+            self._headers = self._body.begin.headers
         return self._headers
 
     @property
@@ -161,13 +124,10 @@ class BodyPartReader:
                 raw = block.encode(errors="surrogateescape")  # as aiohttp decodes them
             except UnicodeEncodeError as exc:
                 raise ParseError(f"header fields that are no text: {exc}", code="bad-header") from exc
-            parser, begin = self._source.level.parser, self._source.begin
-            is_form = self._message_subtype() == "form-data"
+            parser, begin = self._body.cursor.parser, self._body.begin
+            is_form = self._subtype == "form-data"
             self._begin = PartBegin(raw, is_form, parser.policy, parser.limits, begin.index, begin.offset)
         return self._begin
-
-    def _message_subtype(self) -> str:
-        return self._source.level.parser.subtype if self._subtype is None else self._subtype
 
     @property
     def name(self) -> str | None:
@@ -189,7 +149,7 @@ class BodyPartReader:
             return content_type
         if hdrs.CONTENT_TYPE in self.headers:
             return "application/octet-stream"
-        return "message/rfc822" if self._message_subtype() == "digest" else "text/plain"
+        return "message/rfc822" if self._subtype == "digest" else "text/plain"
 
     @property
     def charset(self) -> str | None:
@@ -216,7 +176,12 @@ class BodyPartReader:
     @property
     def defects(self) -> tuple[Defect, ...]:
         """What the policy has forgiven in this part so far. ``part-cut-short`` says that its body has no end."""
-        return self._source.defects
+        return self._body.defects
+
+    @property
+    def depth(self) -> int:
+        """How many messages the part is in: 1 in the outermost, 2 in one that is nested in that, and so on."""
+        return self._body.cursor.depth
 
     def get_charset(self, default: str) -> str:
         """The charset parameter of the Content-Type, else the message's ``_charset_`` field, else ``default``."""
@@ -226,7 +191,7 @@ class BodyPartReader:
 
     def at_eof(self) -> bool:
         """Whether the last byte of the raw body has been handed out and that is known to be the end."""
-        return self._source.at_eof()
+        return self._body.at_eof()
 
     async def read(self, *, decode: bool = False) -> bytes:
         """The rest of the body.
@@ -239,41 +204,19 @@ class BodyPartReader:
         :raises UnknownEncoding: the encoding is not known.
         :raises IncompleteBody: the input ended early.
         """
-        if self._own_source is None and self._level.part is self:
-            # Nothing has been done with the body yet, and mostly all of it is here.
-            level, most = self._level, self._client_max_size
-            if level.receiver is not level.channel:
-                level.receiver.check()
-            if not decode or self._decoded_body() is None:
-                events = level.events
-                if len(events) > 1 and events[1] is PART_END:
-                    data = events[0]
-                    if type(data) is bytes and (most is None or len(data) <= most):
-                        events.popleft()
-                        events.popleft()
-                        level.ended = True
-                        return data
-        source = self._source
-        source.check()
+        over = self._body.check()
+        pieces: Pieces = self._body
         if decode and (decoded := self._decoded_body()) is not None:
-            return await self._gather(decoded.receive, decoded.give_back)
-        return await self._gather(source.receive, source.give_back)
-
-    async def _gather(
-        self, receive: Callable[[], Awaitable[bytes | None]], give_back: Callable[[bytes], object]
-    ) -> bytes:
-        pieces = []
-        size = 0
-        try:
-            while (piece := await receive()) is not None:
-                size += len(piece)
-                pieces.append(piece)
-                self._check_size(size)
-        except BaseException:
-            # Whatever it was (a timeout, a bound passed), the next call must not take the rest for the whole.
-            give_back(b"".join(pieces))
-            raise
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            pieces = decoded
+        if self._client_max_size is None:
+            # Mostly a small body is here, in one piece.
+            data = pieces.take_all()
+            if data is not None:
+                return data
+        data = await pieces.read(self._check_size)
+        if over and not data:
+            await self._body.settle()
+        return data
 
     def _check_size(self, size: int) -> None:
         most = self._client_max_size
@@ -284,7 +227,7 @@ class BodyPartReader:
                 f"body passes client_max_size of {most}",
                 limit="client_max_size",
                 value=most,
-                part_index=self._source.begin.index,
+                part_index=self._body.begin.index,
                 part_name=self.name,
             )
 
@@ -298,55 +241,27 @@ class BodyPartReader:
         """
         if size < 1:
             raise ValueError(f"size must be at least 1, not {size}")
-        self._source.check()
-        if self._is_base64():
-            return await self._whole_quartets(max(size, 4))
-        return await self._source.take(size)
-
-    def _is_base64(self) -> bool:
-        encoding = self._fields.transfer_encoding
-        return encoding is not None and encoding.strip().lower() == "base64"
-
-    async def _whole_quartets(self, size: int) -> bytes:
-        source = self._source
-        kept, rest = _split_quartets(await source.take(size))
-        source.give_back(rest)
-        return kept or (await self._quartet(size) if rest else b"")
-
-    async def _quartet(self, size: int) -> bytes:
-        """The quartet that comes next, or what there is of it at the end; decoding says that it is cut short."""
-        source = self._source
-        found = bytearray()
-        missing = 4
-        try:
-            while missing and (piece := await source.take(size)):
-                end = len(piece)
-                for character in _CHARACTER(piece):
-                    missing -= 1
-                    if not missing:
-                        end = character.end()
-                        break
-                source.give_back(piece[end:])
-                # Past the size white space is not kept, however much comes.
-                found += piece[:end] if len(found) <= size else piece[:end].translate(None, _BLANKS)
-        except BaseException:
-            source.give_back(bytes(found))
-            raise
-        return bytes(found if len(found) <= size else found.translate(None, _BLANKS))
+        body = self._body
+        over = body.check()
+        encoding = (self._begin or self._fields).transfer_encoding
+        if encoding is not None and encoding.strip().lower() == "base64":
+            data: bytes | None = await body.read_quartets(max(size, 4))
+        else:
+            data = body.take(size)
+        while data is None:
+            await body.fill()
+            data = body.take(size)
+        if over and not data:
+            await body.settle()
+        return data
 
     async def readline(self) -> bytes:
         """The rest of the current line of the raw body, with its line end (LF or CRLF); ``b""`` at the end."""
-        self._source.check()
-        pieces: list[bytes] = []
-        try:
-            while piece := await self._source.take_line():
-                pieces.append(piece)
-                if piece.endswith(b"\n"):
-                    break
-        except BaseException:
-            self._source.give_back(b"".join(pieces))
-            raise
-        return b"".join(pieces)
+        over = self._body.check()
+        data = await self._body.readline()
+        if over and not data:
+            await self._body.settle()
+        return data
 
     def __aiter__(self) -> Self:
         return self
@@ -366,9 +281,9 @@ class BodyPartReader:
         """Read the rest of the body and drop it; nothing to do once the reader has moved on."""
         if self._decoded is not None:
             await self._decoded.finish()
-        if not self._source.passed:
-            self._source.check()
-            await self._source.drain()
+        if not self._body.passed:
+            self._body.check()
+            await self._body.skip()
             # Nothing is left to decode either.
             self._decoded, self._encoded = None, False
 
@@ -415,14 +330,14 @@ class BodyPartReader:
 
     def _placed(self, error: E) -> E:
         """The error, saying in which part it came up."""
-        error.part_index, error.part_name = self._source.begin.index, self.name
+        error.part_index, error.part_name = self._body.begin.index, self.name
         return error
 
     def _to_text(self, data: bytes, encoding: str | None) -> str:
         try:
             if encoding is not None:
                 return data.decode(encoding)
-            policy = self._source.level.parser.policy
+            policy = self._body.cursor.parser.policy
             text, forgiven = decode_text(data, self.get_charset("utf-8"), policy=policy)
         except MultipartError as exc:
             self._placed(exc)
@@ -434,7 +349,7 @@ class BodyPartReader:
             what = f"charset {encoding!r} is not known"
             raise self._placed(UnknownEncoding(what, code="unknown-charset")) from exc
         if forgiven is not None:
-            self._source.forgive(forgiven)
+            self._body.forgive(forgiven)
         return text
 
     async def iter_chunks(self, size: int = PIECE, *, decode: bool = True) -> AsyncGenerator[bytes, None]:
@@ -451,18 +366,19 @@ class BodyPartReader:
         """
         if size < 1:
             raise ValueError(f"size must be at least 1, not {size}")
-        self._source.check()
+        body = self._body
+        over = body.check()
+        pieces: Pieces = body
         if decode and (decoded := self._decoded_body()) is not None:
-            while (piece := await decoded.receive()) is not None:
-                if len(piece) > size:
-                    decoded.give_back(piece[size:])
-                    piece = piece[:size]
-                yield piece
-                self._source.check()
-        else:
-            while data := await self._source.take(size):
-                yield data
-                self._source.check()
+            pieces = decoded
+        while (data := pieces.take(size)) != b"":
+            if data is None:
+                await pieces.fill()
+                continue
+            yield data
+            over = body.check()
+        if over:
+            await body.settle()
 
     async def copy_to(self, target: Target[T]) -> T:
         """Write the rest of the body, decoded, to ``target``.
@@ -498,16 +414,16 @@ class BodyPartReader:
             codec = self._make_decoder()
             self._encoded = codec is not None
             if codec is not None:
-                self._decoded = DecodedBody(self._source, codec)
+                self._decoded = DecodedBody(self._body, codec)
         return self._decoded
 
     def _make_decoder(self) -> Codec | None:
-        fields = self._fields
+        fields, parser = self._fields, self._body.cursor.parser
         try:
-            return decoder(fields.transfer_encoding, fields.content_coding, limits=self._source.level.parser.limits)
+            return decoder(fields.transfer_encoding, fields.content_coding, limits=parser.limits)
         except UnknownEncoding as exc:
-            if self._source.level.parser.policy.rules.unknown_encoding is FORGIVE:
-                self._source.forgive("unknown-coding")
+            if parser.policy.rules.unknown_encoding is FORGIVE:
+                self._body.forgive("unknown-coding")
                 return None
             self._placed(exc)
             raise
@@ -524,10 +440,7 @@ class BodyPartReader:
             return data
         codec.feed_data(data)
         codec.feed_eof()
-        pieces = []
-        while piece := codec.read(PIECE):
-            pieces.append(piece)
-        return b"".join(pieces)
+        return b"".join(iter(lambda: codec.read(PIECE), b""))
 
     async def decode_iter(self, data: bytes) -> AsyncIterator[bytes]:
         """As :meth:`decode`, in pieces of at most ``max_decompress_size`` bytes; long work is done in a thread."""
@@ -538,29 +451,15 @@ class BodyPartReader:
             return
         codec.feed_data(data)
         codec.feed_eof()
-        size = min(self._max_decompress_size or PIECE, PIECE)  # 0: no bound, for aiohttp
-        given = 0
-        while True:
-            pieces = await in_thread(decode_some, codec) if given >= INLINE else []
-            # A thread that had nothing more to give has left the error, if there is one, with the codec.
-            pieces = pieces or [codec.read(size)]
-            for piece in pieces:
-                if not piece:
-                    return
-                given += len(piece)
-                for start in range(0, len(piece), size):
-                    yield piece[start : start + size]
+        size = self._max_decompress_size or PIECE  # 0: no bound, for aiohttp
+        pump = Pump(codec.read, Jobs())
+        while piece := await pump.next():
+            for start in range(0, len(piece), size):
+                yield piece[start : start + size]
 
 
-# For the reader, not for its users
-part_of = BodyPartReader._of  # noqa: SLF001
-
-
-def _split_quartets(data: bytes) -> tuple[bytes, bytes]:
-    """Cut ``data`` after its last whole base64 quartet, white space not counted."""
-    extra = len(data.translate(None, _BLANKS)) % 4
-    end = len(data)
-    while extra:
-        end -= 1
-        extra -= data[end] not in _BLANKS
-    return data[:end], data[end:]
+def _place(body: Body) -> str:
+    """What can be done with a part, for its repr."""
+    if body.cursor.body is not body:
+        return "the reader has moved on"
+    return "at its end" if body.at_eof() else "to be read"

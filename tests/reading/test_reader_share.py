@@ -87,7 +87,6 @@ WAYS: dict[str, Callable[[BodyPartReader], Awaitable[object]]] = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="nothing yields to the loop where the source does not")
 @pytest.mark.parametrize("make", [Readable, iterable])
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_source_that_never_waits_lets_the_loop_run(way: str, make: Callable[[list[bytes]], ByteStream]) -> None:
@@ -97,7 +96,6 @@ async def test_a_source_that_never_waits_lets_the_loop_run(way: str, make: Calla
         assert turns.count > 0
 
 
-@pytest.mark.xfail(strict=True, reason="nothing yields to the loop where the source does not")
 @pytest.mark.parametrize("step", [MultipartReader.next, MultipartReader.release])
 async def test_to_pass_over_a_source_that_never_waits_lets_the_loop_run(
     step: Callable[[MultipartReader], Awaitable[object]],
@@ -109,7 +107,6 @@ async def test_to_pass_over_a_source_that_never_waits_lets_the_loop_run(
         assert turns.count > 0
 
 
-@pytest.mark.xfail(strict=True, reason="nothing yields to the loop where the source does not")
 async def test_a_form_from_a_source_that_never_waits_lets_the_loop_run() -> None:
     source = Readable(message(b'Content-Disposition: form-data; name="f"; filename="f"'))
     with Turns() as turns:
@@ -134,7 +131,6 @@ HUGE: dict[str, Callable[[bytes], ByteStream]] = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="a chunk is parsed as a whole, however large it is")
 @pytest.mark.parametrize("kind", HUGE)
 async def test_the_far_end_of_a_huge_chunk_is_not_looked_at_before_its_time(kind: str) -> None:
     empty = b"--b\r\n\r\n" * (2 * MIB // 7)
@@ -147,7 +143,6 @@ async def test_the_far_end_of_a_huge_chunk_is_not_looked_at_before_its_time(kind
     assert [defect.kind for defect in found] == ["bad-content-type"]
 
 
-@pytest.mark.xfail(strict=True, reason="a chunk is parsed as a whole, however large it is")
 @pytest.mark.parametrize("kind", HUGE)
 async def test_the_loop_runs_while_a_huge_chunk_of_empty_parts_is_passed_over(kind: str) -> None:
     data = b"--b\r\n\r\n" * (2 * MIB // 7) + b"--b--"
@@ -203,7 +198,6 @@ async def test_a_chunk_of_a_stream_reader_may_be_read_in_every_way() -> None:
     assert [await stream.read(2), await stream.read(), await stream.read()] == [b"01", b"23456789", b""]
 
 
-@pytest.mark.xfail(strict=True, reason="each cancelled call joins anew all that has come")
 @pytest.mark.parametrize("way", ["read", "read decoded", "readline"])
 @pytest.mark.parametrize("head", [b"", b"Content-Transfer-Encoding: quoted-printable\r\n"])
 async def test_a_read_that_is_cancelled_again_and_again_does_not_join_all_anew(head: bytes, way: str) -> None:

@@ -43,9 +43,9 @@ class OurStreamReader(aiomultipart.StreamReader):
         super().__init__()
         self._feeding = Feeding(self, chunks)
 
-    async def receive(self) -> bytes | None:
+    async def read(self, n: int = -1, /) -> bytes:
         self._feeding.feed_soon()
-        return await super().receive()
+        return await super().read(n)
 
 
 class Script(ScriptedSource):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_type
+from typing import assert_type
 
 import aiohttp
 import httpx
@@ -15,10 +15,15 @@ async def responses(by_aiohttp: aiohttp.ClientResponse, by_httpx: httpx.Response
     assert_type(MultipartReader.from_response(by_httpx), MultipartResponseWrapper)
 
 
-async def parts(reader: MultipartReader) -> None:
-    # Who expects no nested message need not ask; who does can.
-    assert_type(await reader.next(), BodyPartReader | Any | None)
+async def parts(reader: MultipartReader, response: aiohttp.ClientResponse) -> None:
+    assert_type(await reader.next(), BodyPartReader | MultipartReader | None)
     async for part in reader:
-        assert_type(await part.text(), str | Any)
-        if isinstance(part, MultipartReader):
-            assert_type(await part.release(), None)
+        assert_type(part, BodyPartReader | MultipartReader)
+        if isinstance(part, BodyPartReader):
+            assert_type(await part.text(), str)
+    # Who wants no readers of nested messages, but what is in them
+    async for leaf in reader.walk():
+        assert_type(leaf, BodyPartReader)
+    async with MultipartReader.from_response(response) as wrapper:
+        assert_type(wrapper, MultipartResponseWrapper)
+        assert_type([leaf.name async for leaf in wrapper.walk()], list[str | None])

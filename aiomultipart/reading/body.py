@@ -1,0 +1,240 @@
+"""The body of a part: pieces that are here, and more to come. Raw ones; decoded ones have the same face.
+
+What is asked for is looked for in what is here first, without taking it; only what is complete is taken. So a read that
+is cancelled has changed nothing, and when it is called again nothing is joined or searched that was before.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, cast
+
+from aiomultipart.exceptions import StateError
+from aiomultipart.parser import PART_END, Defect, Event, PartBegin
+
+if TYPE_CHECKING:
+    from .message import Cursor
+
+__all__ = ("Body", "Pieces")
+
+# What may stand between the characters of base64
+_BLANKS = b"\r\n \t"
+_CHARACTER = re.compile(rb"[^\r\n \t]").finditer
+
+
+class Pieces(ABC):
+    """Bytes in pieces, and PART_END after the last."""
+
+    __slots__ = ("_searched", "_start", "events")
+
+    def __init__(self, events: deque[Event]) -> None:
+        self.events = events
+        self._start = 0  # how much of the first piece has been taken
+        self._searched = 0  # pieces without a line end
+
+    @abstractmethod
+    async def fill(self) -> Iterable[Event]:
+        """Await more; what is new is at the end of ``events`` then, and returned."""
+
+    def take(self, size: int) -> bytes | None:
+        """At most ``size`` bytes of the first piece; ``b""`` at the end, None when nothing is here."""
+        events = self.events
+        if not events:
+            return None
+        piece = events[0]
+        if type(piece) is not bytes:
+            return b""
+        start = self._start
+        end = start + size
+        if end < len(piece):
+            self._start = end
+            return piece[start:end]
+        events.popleft()
+        self._start = self._searched = 0
+        return piece[start:] if start else piece
+
+    def take_all(self) -> bytes | None:
+        """All that is left, where it is one piece and its end is here; None otherwise."""
+        events = self.events
+        if len(events) > 1 and events[1] is PART_END and not self._start:
+            piece = events[0]
+            if type(piece) is bytes:
+                events.popleft()
+                self._searched = 0
+                return piece
+        return None
+
+    async def receive(self) -> bytes | None:
+        """The rest of the first piece, as it came; None at the end."""
+        while (piece := self.take(1 << 62)) is None:
+            await self.fill()
+        return piece or None
+
+    async def read(self, check: Callable[[int], object]) -> bytes:
+        """All that is left.
+
+        :param check: called with the size that it has so far; what it raises leaves everything where it is.
+        """
+        count, size = 0, -self._start
+        fresh: Iterable[Event] = self.events
+        while True:
+            for event in fresh:
+                if type(event) is not bytes:
+                    check(size)
+                    return self._join(count)
+                size += len(event)
+                count += 1
+            check(size)
+            fresh = await self.fill()
+
+    async def readline(self) -> bytes:
+        """The rest of the line, with its line end if it has one; ``b""`` at the end."""
+        count = self._searched
+        fresh: Iterable[Event] = islice(self.events, count, None)
+        while True:
+            for event in fresh:
+                if type(event) is not bytes:
+                    return self._join(count)
+                end = event.find(b"\n", 0 if count else self._start) + 1
+                if end:
+                    return self._join(count, end)
+                count += 1
+            self._searched = count
+            fresh = await self.fill()
+
+    async def read_quartets(self, size: int) -> bytes:
+        """1 to ``size`` bytes of base64 that are whole quartets; ``b""`` at the end.
+
+        Of a quartet that is longer with its white space, or that comes in pieces, the white space past the size goes.
+        """
+        while not self.events:
+            await self.fill()
+        piece = self.events[0]
+        if type(piece) is not bytes:
+            return b""
+        whole = _whole_quartets(piece[self._start : self._start + size])
+        if whole:
+            return self._join(0, self._start + len(whole))
+        count, length, missing = 0, -self._start, 4
+        fresh: Iterable[Event] = self.events
+        while True:
+            for event in fresh:
+                if type(event) is not bytes:
+                    return _at_most(size, self._join(count))
+                for character in _CHARACTER(event, 0 if count else self._start):
+                    missing -= 1
+                    if not missing:
+                        return _at_most(size, self._join(count, character.end()))
+                count += 1
+                length += len(event)
+            if length > size:
+                # However much white space comes, it is not kept.
+                self.events.appendleft(self._join(count).translate(None, _BLANKS))
+                count, length = 1, 4 - missing
+            fresh = await self.fill()
+
+    def _join(self, count: int, end: int = 0) -> bytes:
+        """Take the first ``count`` pieces, and up to ``end`` of the one after them."""
+        events, start = self.events, self._start
+        pieces = cast("list[bytes]", [events.popleft() for _ in range(count)])
+        if end:
+            piece = cast("bytes", events[0])
+            if count:
+                pieces.append(piece[:end])
+            else:
+                pieces.append(piece[start:end])
+                start = 0
+            if end == len(piece):
+                events.popleft()
+                end = 0
+        if start and pieces:
+            pieces[0] = pieces[0][start:]
+        if count or end or pieces:
+            self._start, self._searched = end, 0
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class Body(Pieces):
+    """The raw body of the part that a message has come to; what parts and nested readers are constructed with."""
+
+    __slots__ = ("begin", "cursor")
+
+    def __init__(self, cursor: Cursor, begin: PartBegin) -> None:
+        self.cursor = cursor
+        self.begin = begin
+        self.events = cursor.events
+        self._start = self._searched = 0
+
+    @property
+    def passed(self) -> bool:
+        """Whether the reader, or one that it is nested in, has moved on to what follows this part."""
+        return self.cursor.body is not self or self.cursor.passed
+
+    @property
+    def defects(self) -> tuple[Defect, ...]:
+        """What the policy has forgiven in this part so far."""
+        return tuple(defect for defect in self.cursor.parser.defects if defect.part_index == self.begin.index)
+
+    def forgive(self, kind: str) -> None:
+        """Record a defect of this part, once."""
+        self.cursor.parser.forgive(kind, self.begin)
+
+    def check(self) -> bool:
+        """Raise :exc:`StateError` when the part cannot be read.
+
+        :return: whether :meth:`settle` is to be awaited, if nothing is left.
+        """
+        cursor = self.cursor
+        message = cursor.message
+        if message.busy or message.error is not None:
+            message.check()
+        if cursor.outer is not None:
+            cursor.outer.check()
+        if cursor.body is not self:
+            raise StateError(
+                "the reader has moved on from this part: read it before you ask for the next one, and before the end"
+            )
+        return False
+
+    async def settle(self) -> None:
+        """See what follows the body, where nobody else does."""
+
+    def at_eof(self) -> bool:
+        """Whether the last byte has been handed out and that is known to be the end."""
+        events = self.events
+        return self.passed or (bool(events) and events[0] is PART_END)
+
+    async def fill(self) -> list[Event]:
+        """As :meth:`Cursor.fill`."""
+        return await self.cursor.fill()
+
+    async def skip(self) -> None:
+        """Read the rest and drop it."""
+        events = self.events
+        while True:
+            while events and events[0] is not PART_END:
+                events.popleft()
+            self._start = self._searched = 0
+            if events:
+                break
+            self.cursor.parser.drop()
+            await self.fill()
+
+
+def _whole_quartets(data: bytes) -> bytes:
+    """``data`` up to its last whole base64 quartet, white space not counted."""
+    extra = len(data.translate(None, _BLANKS)) % 4
+    end = len(data)
+    while extra:
+        end -= 1
+        extra -= data[end] not in _BLANKS
+    return data[:end]
+
+
+def _at_most(size: int, data: bytes) -> bytes:
+    """A quartet, without its white space if it is too long."""
+    return data if len(data) <= size else data.translate(None, _BLANKS)
