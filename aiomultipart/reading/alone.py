@@ -94,8 +94,6 @@ class _Cursor(Cursor):
 class _Body(Body):
     """Raises what follows a body that ends at its Content-Length, as the reader of a message does in its next step."""
 
-    __slots__ = ("_gives_back",)
-
     def __init__(self, cursor: Cursor, begin: PartBegin, *, gives_back: bool) -> None:
         super().__init__(cursor, begin)
         self._gives_back = gives_back
@@ -136,7 +134,7 @@ def body_alone(boundary: bytes, headers: CIMultiDictProxy[str], content: ByteStr
     :param subtype: of the multipart message that the part was in.
     :raises ParseError: the Content-Length is no length.
     """
-    parser = PushMultipartParser(boundary.removeprefix(b"--"))
+    parser = PushMultipartParser(boundary.removeprefix(b"--"), subtype=subtype)
     length = None if subtype == "form-data" else headers.get(hdrs.CONTENT_LENGTH)
     lookahead = Lookahead(content, counted=length is not None)
     cursor = _Cursor(parser, lookahead)
@@ -146,6 +144,7 @@ def body_alone(boundary: bytes, headers: CIMultiDictProxy[str], content: ByteStr
     begin, *events = parser.feed(block + b"\r\n")
     if not isinstance(begin, PartBegin):
         raise TypeError(f"the parser began a part with {begin!r}")
+    parser.defects.clear()  # of a header block that nobody sent
     cursor.events.extend(events)
     cursor.body = body = _Body(cursor, begin, gives_back=lookahead.gives_back)
     return body

@@ -29,12 +29,12 @@ _CHARACTER = re.compile(rb"[^\r\n \t]").finditer
 class Pieces(ABC):
     """Bytes in pieces, and PART_END after the last."""
 
-    __slots__ = ("_searched", "_start", "events")
+    # What most bodies never change; at class level it costs nothing.
+    _start = 0  # how much of the first piece has been taken
+    _searched = 0  # pieces without a line end
 
     def __init__(self, events: deque[Event]) -> None:
         self.events = events
-        self._start = 0  # how much of the first piece has been taken
-        self._searched = 0  # pieces without a line end
 
     @abstractmethod
     async def fill(self) -> Iterable[Event]:
@@ -54,17 +54,18 @@ class Pieces(ABC):
             self._start = end
             return piece[start:end]
         events.popleft()
-        self._start = self._searched = 0
-        return piece[start:] if start else piece
+        if start or self._searched:
+            self._start = self._searched = 0
+            return piece[start:]
+        return piece
 
     def take_all(self) -> bytes | None:
         """All that is left, where it is one piece and its end is here; None otherwise."""
         events = self.events
-        if len(events) > 1 and events[1] is PART_END and not self._start:
+        if len(events) > 1 and events[1] is PART_END and not (self._start or self._searched):
             piece = events[0]
             if type(piece) is bytes:
                 events.popleft()
-                self._searched = 0
                 return piece
         return None
 
@@ -161,13 +162,10 @@ class Pieces(ABC):
 class Body(Pieces):
     """The raw body of the part that a message has come to; what parts and nested readers are constructed with."""
 
-    __slots__ = ("begin", "cursor")
-
     def __init__(self, cursor: Cursor, begin: PartBegin) -> None:
         self.cursor = cursor
         self.begin = begin
         self.events = cursor.events
-        self._start = self._searched = 0
 
     @property
     def passed(self) -> bool:
@@ -190,10 +188,8 @@ class Body(Pieces):
         """
         cursor = self.cursor
         message = cursor.message
-        if message.busy or message.error is not None:
-            message.check()
-        if cursor.outer is not None:
-            cursor.outer.check()
+        if message.busy or message.error is not None or cursor.outer is not None:
+            cursor.check()
         if cursor.body is not self:
             raise StateError(
                 "the reader has moved on from this part: read it before you ask for the next one, and before the end"

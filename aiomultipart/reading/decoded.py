@@ -17,8 +17,6 @@ __all__ = ("DecodedBody",)
 class DecodedBody(Pieces):
     """The decoded body of one part, in pieces of at most 64 KiB."""
 
-    __slots__ = ("_body", "_codec", "_pump")
-
     def __init__(self, body: Body, codec: Codec) -> None:
         super().__init__(deque())
         self._body = body

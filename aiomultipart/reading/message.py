@@ -234,13 +234,14 @@ class Cursor:
             raise
 
     def _parse(self, data: bytes | None) -> list[Event]:
+        found = self.parser.close() if data is None else self.parser.feed(data)
         new: list[Event] = []
-        try:
+        if isinstance(found, list):
+            new = found
+        else:
             # What comes before an error is kept, by extend() itself.
-            new.extend(self.parser.close() if data is None else self.parser.feed(data))
-        except MultipartError:
-            if not new:
-                raise
+            with contextlib.suppress(MultipartError):
+                new.extend(found)
         self.events.extend(new)
         return new
 

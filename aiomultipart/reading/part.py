@@ -67,6 +67,10 @@ class BodyPartReader:
     _headers: CIMultiDictProxy[str] | None = None
     _decoded: DecodedBody | None = None
     _encoded: bool | None = None  # not known before somebody asks
+    _default_charset: str | None = None
+    _max_decompress_size = 262_144
+    _client_max_size: int | None = None
+    _max_size_error_cls: type[Exception] | None = None
 
     def __init__(
         self,
@@ -90,11 +94,26 @@ class BodyPartReader:
         else:
             self._headers = as_multidict(headers or {})
             self._body = body_alone(boundary, self._headers, content, subtype)
-        self._subtype = subtype  # of the message
-        self._default_charset = default_charset
-        self._max_decompress_size = max_decompress_size
-        self._client_max_size = client_max_size
-        self._max_size_error_cls = max_size_error_cls
+        # Most are as they are for all parts.
+        if default_charset is not None:
+            self._default_charset = default_charset
+        if max_decompress_size != 262_144:
+            self._max_decompress_size = max_decompress_size
+        if client_max_size is not None:
+            self._client_max_size = client_max_size
+        if max_size_error_cls is not None:
+            self._max_size_error_cls = max_size_error_cls
+
+    @classmethod
+    def of_body(cls, body: Body) -> Self:
+        """What the constructor makes of a body of which nothing else has to be said, in half the time.
+
+        :meta private:
+        """
+        self = object.__new__(cls)
+        self._body = body
+        self._begin = body.begin
+        return self
 
     def __repr__(self) -> str:
         begin = self._begin or self._body.begin
@@ -125,7 +144,7 @@ class BodyPartReader:
             except UnicodeEncodeError as exc:
                 raise ParseError(f"header fields that are no text: {exc}", code="bad-header") from exc
             parser, begin = self._body.cursor.parser, self._body.begin
-            is_form = self._subtype == "form-data"
+            is_form = self._body.cursor.parser.subtype == "form-data"
             self._begin = PartBegin(raw, is_form, parser.policy, parser.limits, begin.index, begin.offset)
         return self._begin
 
@@ -149,7 +168,7 @@ class BodyPartReader:
             return content_type
         if hdrs.CONTENT_TYPE in self.headers:
             return "application/octet-stream"
-        return "message/rfc822" if self._subtype == "digest" else "text/plain"
+        return "message/rfc822" if self._body.cursor.parser.subtype == "digest" else "text/plain"
 
     @property
     def charset(self) -> str | None:

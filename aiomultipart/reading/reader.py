@@ -25,6 +25,8 @@ from .walk import PartIterator
 
 __all__ = ("MultipartReader",)
 
+_part_of_body = BodyPartReader.of_body
+
 # The longest label of a charset in use has 40 characters.
 _LONGEST_CHARSET = 40
 
@@ -114,8 +116,6 @@ class MultipartReader(PartIterator):
             self._sizes["client_max_size"] = self._options["client_max_size"] = client_max_size
         if max_size_error_cls is not None:
             self._sizes["max_size_error_cls"] = self._options["max_size_error_cls"] = max_size_error_cls
-        if parser.subtype != "mixed":
-            self._options["subtype"] = parser.subtype
         self._overridden = type(self).fetch_next_part is not MultipartReader.fetch_next_part
         self._boundary = b"--" + parser.boundary.encode()
 
@@ -208,11 +208,13 @@ class MultipartReader(PartIterator):
             if self._closed:
                 raise StateError("the reader is closed")
             return None
-        cursor.check()
+        message = cursor.message
+        if message.busy or message.error is not None or cursor.outer is not None:
+            cursor.check()
         self._stepping = True
         try:
             # Of small parts most are here already, and nothing has to be awaited for them.
-            if not (self._pending or cursor.find() or await self._advance()):
+            if not self._pending and cursor.find() is None and not await self._advance():
                 return None
             if self._charset is None and await self._read_charset():
                 self._pending = False
@@ -282,10 +284,13 @@ class MultipartReader(PartIterator):
         part_cls = self.part_reader_cls
         # To parse the headers takes longer than the rest, and nobody may ask for them.
         if part_cls is BodyPartReader:
+            if not self._options:
+                return _part_of_body(body)
             return part_cls(self._boundary, None, body, **self._options)
         options = self._options.copy()
-        options.setdefault("subtype", "mixed")
-        options.setdefault("default_charset", None)  # a subclass may want to be given them
+        # A subclass may want to be given them.
+        options.setdefault("subtype", self._cursor.parser.subtype)
+        options.setdefault("default_charset", None)
         return part_cls(self._boundary, begin.headers, body, **options)
 
     async def release(self) -> None:
