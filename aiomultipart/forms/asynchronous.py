@@ -131,6 +131,7 @@ class _Reading(Collector):
         # Those that stand in ``targets`` as they are, and those that were begun, with both faces.
         self._chosen: list[object] = []
         self._begun: list[Target[object]] = []
+        self._charged = 0  # of what the parser has counted, as long as there are no files
 
     async def run(self, source: ByteStream, on_progress: Progress | None) -> Form:
         """Read it to its end."""
@@ -157,6 +158,9 @@ class _Reading(Collector):
 
     async def _take(self, events: Iterable[FormEvent]) -> None:
         """Take the events of one chunk; fields are charged together, before a file and at the end."""
+        if not self.parser.usage.files:
+            self._take_fields(events)
+            return
         fields: list[Field] = []
         try:
             for event in events:
@@ -178,6 +182,20 @@ class _Reading(Collector):
             await self._add_fields(fields)
             raise
         await self._add_fields(fields)
+
+    def _take_fields(self, events: Iterable[FormEvent]) -> None:
+        """As long as there are no files there is nothing that could move, and the parser has counted."""
+        for event in events:
+            if type(event) is Field:
+                try:
+                    self.add(event)
+                except MultipartError as exc:
+                    if event.part is not None:
+                        locate(exc, event.part)
+                    raise
+        memory = self.parser.usage.memory
+        self.takes(memory - self._charged)
+        self._charged = memory
 
     async def _add_fields(self, fields: list[Field]) -> None:
         fits = not fields or self.takes(sum(map(size_in_memory, fields)))

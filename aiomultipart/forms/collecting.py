@@ -52,7 +52,7 @@ class Collector:
         self.file: UploadedFile[Any] | None = None
         self._budget = Budget(max_memory=limits.max_memory, max_open_files=limits.max_open_files)
         self._targets = targets
-        self._default = default or self._spool
+        self._default = default
         self._json = json
 
     def _spool(self, part: object) -> SpooledTarget:
@@ -61,7 +61,7 @@ class Collector:
 
     def choose_target(self, file: UploadedFile[Any]) -> AnyTarget[object]:
         """Where a file goes."""
-        return select_target(self._targets, file, self._default)
+        return select_target(self._targets, file, self._default or self._spool)
 
     def begin(self, part: PartBegin) -> UploadedFile[Any]:
         """A file begins, and there is memory for it."""

@@ -43,10 +43,10 @@ def size_in_memory(entry: Field | PartBegin) -> int:
     if isinstance(entry, PartBegin):
         texts = (entry.name or "", entry.filename or "")
         return len(entry.raw) + sum(map(sys.getsizeof, texts)) + _FILE_OVERHEAD
-    size = _FIELD_OVERHEAD
-    for text in entry[:2]:
-        size += len(text) if text.isascii() else sys.getsizeof(text)
-    return size
+    name, value = entry.name, entry.value
+    if name.isascii() and value.isascii():
+        return len(name) + len(value) + _FIELD_OVERHEAD
+    return sum(len(text) if text.isascii() else sys.getsizeof(text) for text in (name, value)) + _FIELD_OVERHEAD
 
 
 def field_bound(limits: Limits) -> tuple[str, int]:
@@ -63,12 +63,13 @@ class Usage:
     """What the entries of one form take together, and how many they are.
 
     :ivar memory: in bytes; of files without their bodies.
+    :ivar files: how many have begun.
     """
 
-    __slots__ = ("_fields", "_files", "_limits", "_most_fields", "_most_memory", "memory")
+    __slots__ = ("_fields", "_limits", "_most_fields", "_most_memory", "files", "memory")
 
     def __init__(self, limits: Limits) -> None:
-        self.memory = self._fields = self._files = 0
+        self.memory = self._fields = self.files = 0
         self._limits = limits
         self._most_fields = bound(limits.max_fields)
         self._most_memory = bound(limits.max_memory)
@@ -90,8 +91,8 @@ class Usage:
 
         :raises LimitExceeded: ``max_files``, ``max_memory``.
         """
-        self._files += 1
-        if self._files > bound(self._limits.max_files):
+        self.files += 1
+        if self.files > bound(self._limits.max_files):
             self._exceed("max_files", bound(self._limits.max_files))
         self.memory += size_in_memory(part)
         if self.memory > self._most_memory:

@@ -212,14 +212,20 @@ class MultipartForm:
             self._raw = bytearray(self._raw)
         self._raw += data
 
+    def _decoded(self, part: PartBegin, raw: bytes) -> bytes:
+        codec = self._decoder(part)
+        if codec is None:
+            return raw
+        codec.feed_data(raw)
+        codec.feed_eof()
+        return b"".join(iter(lambda: codec.read(_PIECE), b""))
+
     def _end_field(self) -> None:
         part, raw = self._part, bytes(self._raw)
         if part is None:
             return
-        if part.transfer_encoding is not None and (codec := self._decoder(part)) is not None:
-            codec.feed_data(raw)
-            codec.feed_eof()
-            raw = b"".join(iter(lambda: codec.read(_PIECE), b""))
+        if part.transfer_encoding is not None:
+            raw = self._decoded(part, raw)
         if self._charset_may_come and part.name == CHARSET_FIELD:
             charset = lookup_charset(raw.decode("latin-1"))
             if charset is not None:

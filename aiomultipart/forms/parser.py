@@ -21,7 +21,7 @@ from aiomultipart.limits import Limits
 from aiomultipart.parser import Defect, PartBegin
 from aiomultipart.policy import Policy
 
-from .events import FormEvent
+from .events import FormEvent, Usage
 from .multipart import MultipartForm
 from .urlencoded import UrlencodedForm
 
@@ -95,6 +95,11 @@ class FormParser:
                     f"not {f'{type_}/{subtype}'[:80]}",
                     code="not-a-form",
                 )
+
+    @property
+    def usage(self) -> Usage:
+        """What its entries take in memory so far, and how many files have begun."""
+        return self._form.usage
 
     @property
     def defects(self) -> tuple[Defect, ...]:

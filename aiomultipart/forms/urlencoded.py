@@ -42,7 +42,7 @@ class UrlencodedForm:
         self._limits = limits
         self._policy = policy
         self._length = length
-        self._usage = Usage(limits)
+        self.usage = Usage(limits)
         self._field_bound = field_bound(limits)
         self._received = 0  # bytes
         self._pairs = 0
@@ -120,7 +120,7 @@ class UrlencodedForm:
         if self._pairs >= most:
             self._exceed("form", "max_parts", most)
         field = Field(self._text(name), self._text(value), value, None)
-        self._usage.add_field(field)
+        self.usage.add_field(field)
         self.events.append(field)
         self._pairs += 1
 

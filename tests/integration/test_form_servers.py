@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import json
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -747,3 +748,84 @@ def test_a_gibibyte(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
     assert (tmp_path / "photo.jpg").stat().st_size == 1 << 30
     (tmp_path / "photo.jpg").unlink()
+
+
+STOPPED = """
+import sys
+from pathlib import Path
+
+import uvicorn
+from aiomultipart import DirectoryTarget, read_form
+from aiomultipart.integrations.fastapi import MultipartForm
+from fastapi import Depends, FastAPI
+from litestar import Litestar, Request as LitestarRequest, post
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+upload_dir, kind = Path(sys.argv[1]), sys.argv[3]
+
+def target(part):
+    print(part.filename, flush=True)
+    return DirectoryTarget(upload_dir)
+
+async def upload(request):
+    async with read_form(request.headers, request.stream(), targets=target) as form:
+        return JSONResponse(len(form))
+
+class Model(BaseModel):
+    saved: list
+
+fastapi = FastAPI()
+
+@fastapi.post("/")
+async def with_model(form: Model = Depends(MultipartForm(Model, targets=target))):
+    return len(form.saved)
+
+@post("/")
+async def with_litestar(request: LitestarRequest) -> int:
+    async with read_form(request.headers, request.stream(), targets=target) as form:
+        return len(form)
+
+apps = {
+    "starlette": Starlette(routes=[Route("/", upload, methods=["POST"])]),
+    "fastapi": fastapi,
+    "litestar": Litestar([with_litestar]),
+}
+uvicorn.run(
+    apps[kind], fd=int(sys.argv[2]), log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1
+)
+"""
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("kind", ["starlette", "fastapi", "litestar"])
+async def test_a_server_that_is_stopped_in_mid_upload(kind: str, times: int, tmp_path: Path) -> None:
+    """By SIGINT, once or twice: files that were complete are undone too."""
+    with socket.create_server(("127.0.0.1", 0)) as listening_socket:
+        fd = listening_socket.fileno()
+        command = [sys.executable, "-c", STOPPED, str(tmp_path), str(fd), kind]
+        process = await asyncio.create_subprocess_exec(
+            *command, pass_fds=[fd], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                _, writer = await asyncio.open_connection(*listening_socket.getsockname())
+                writer.write(HEAD + BODY[: len(PHOTO) + MIB])
+                await writer.drain()
+                assert await process.stdout.readline() == b"1\n"
+                assert await process.stdout.readline() == b"2\n"  # so the first file is complete
+                assert len(files(tmp_path)) == 1
+                for _ in range(times):
+                    process.send_signal(signal.SIGINT)
+                await process.wait()
+                writer.close()
+                with contextlib.suppress(ConnectionError):
+                    await writer.wait_closed()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    assert files(tmp_path) == {}
