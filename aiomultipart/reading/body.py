@@ -46,7 +46,7 @@ class Pieces(ABC):
         if not events:
             return None
         piece = events[0]
-        if type(piece) is not bytes:
+        if not isinstance(piece, bytes):
             return b""
         start = self._start
         end = start + size
@@ -64,7 +64,7 @@ class Pieces(ABC):
         events = self.events
         if len(events) > 1 and events[1] is PART_END and not (self._start or self._searched):
             piece = events[0]
-            if type(piece) is bytes:
+            if isinstance(piece, bytes):
                 events.popleft()
                 return piece
         return None
@@ -84,7 +84,7 @@ class Pieces(ABC):
         fresh: Iterable[Event] = self.events
         while True:
             for event in fresh:
-                if type(event) is not bytes:
+                if not isinstance(event, bytes):
                     check(size)
                     return self._join(count)
                 size += len(event)
@@ -98,7 +98,7 @@ class Pieces(ABC):
         fresh: Iterable[Event] = islice(self.events, count, None)
         while True:
             for event in fresh:
-                if type(event) is not bytes:
+                if not isinstance(event, bytes):
                     return self._join(count)
                 end = event.find(b"\n", 0 if count else self._start) + 1
                 if end:
@@ -115,7 +115,7 @@ class Pieces(ABC):
         while not self.events:
             await self.fill()
         piece = self.events[0]
-        if type(piece) is not bytes:
+        if not isinstance(piece, bytes):
             return b""
         whole = _whole_quartets(piece[self._start : self._start + size])
         if whole:
@@ -124,7 +124,7 @@ class Pieces(ABC):
         fresh: Iterable[Event] = self.events
         while True:
             for event in fresh:
-                if type(event) is not bytes:
+                if not isinstance(event, bytes):
                     return _at_most(size, self._join(count))
                 for character in _CHARACTER(event, 0 if count else self._start):
                     missing -= 1
