@@ -269,7 +269,6 @@ class _Rendering:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        # What bytes go through: a guard, and what makes a body of what is around of them.
         # What bytes go through: a guard; what makes a body of the section around of them; whether that takes long.
         self._sections: list[tuple[_Guard, Codec | None, bool]] = [(_Guard(), None, False)]
         # What is being fetched
