@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -18,6 +19,7 @@ from aiomultipart import (
     Policy,
     PushMultipartParser,
 )
+from tests.support.messages_at_random import random_message
 
 from .choices import CUTS, LIMITS, Choices, agree, cut, described, hold, pieces
 from .senders import MESSAGES
@@ -37,6 +39,7 @@ FRAMING: Final = frozenset(
 MOST_DEFECTS: Final = 1000
 BYTE_BY_BYTE: Final = 100
 LONGEST_PIECE: Final = 24
+ODD: Final = 300
 
 
 class Outcome(NamedTuple):
@@ -87,10 +90,12 @@ def one_input(data: bytes) -> None:
 
 
 def seeds() -> Iterator[bytes]:
-    """The senders' messages, under each policy."""
-    for number, (boundary, subtype, message) in enumerate(MESSAGES):
+    """The senders' messages, and odd ones made at random, under each policy."""
+    odd = (random_message(random.Random(seed)) for seed in range(ODD))  # noqa: S311 - no secrets
+    known = (message for message in odd if message[0] in BOUNDARIES and message[1] in SUBTYPES)
+    for number, (boundary, subtype, message) in enumerate((*MESSAGES, *known)):
         head = bytes([number % 3, BOUNDARIES.index(boundary), SUBTYPES.index(subtype)])
-        yield head + bytes(2 * LIMITS) + bytes([number * 7, 0] * CUTS) + message
+        yield head + bytes(2 * LIMITS) + bytes([number * 7 % 256, 0] * CUTS) + message
 
 
 def outcome(message: Message, chunks: Sequence[bytes], *, by_callbacks: bool = False) -> Outcome:
