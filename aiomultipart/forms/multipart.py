@@ -16,6 +16,7 @@ from aiomultipart.exceptions import IncompleteBody, LimitExceeded, MultipartErro
 from aiomultipart.grammar.charsets import CHARSET_FIELD, decode_text, lookup_charset
 from aiomultipart.limits import Limits, bound
 from aiomultipart.parser import END, PART_END, Defect, Event, PartBegin, PushMultipartParser
+from aiomultipart.parser.base import MAX_DEFECTS
 from aiomultipart.policy import ACCEPT, FORGIVE, REJECT, Policy
 
 from .events import Field, FormEvent, Usage, field_bound
@@ -23,7 +24,6 @@ from .events import Field, FormEvent, Usage, field_bound
 __all__ = ("MultipartForm",)
 
 _PIECE: Final = 64 * 1024
-_MAX_DEFECTS: Final = 1000
 
 
 class _Body(Protocol):
@@ -192,7 +192,7 @@ class MultipartForm:
     def forgive(self, kind: str) -> None:
         """Record a defect of the part in hand."""
         part = self._part
-        if part is None or len(self._forgiven) >= _MAX_DEFECTS:
+        if part is None or len(self._forgiven) >= MAX_DEFECTS:
             return
         for other in reversed(self._forgiven):
             if other.part_index != part.index:

@@ -10,7 +10,7 @@ alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from aiomultipart import hdrs
 from aiomultipart.exceptions import LimitExceeded, MultipartError, ParseError, StateError, UnsupportedMediaType
@@ -19,6 +19,7 @@ from aiomultipart.grammar.fields import HeaderItems, as_multidict, parse_content
 from aiomultipart.grammar.media_type import parse_media_type, sole_content_type
 from aiomultipart.limits import Limits
 from aiomultipart.parser import Defect, PartBegin
+from aiomultipart.parser.base import MAX_DEFECTS, place, then_raise
 from aiomultipart.policy import Policy
 
 from .events import FormEvent, Usage
@@ -28,7 +29,6 @@ from .urlencoded import UrlencodedForm
 __all__ = ("FORM_LIMITS", "FormParser", "content_length")
 
 FORM_LIMITS = Limits.for_forms()
-_MAX_DEFECTS = 1000
 
 
 class FormParser:
@@ -104,11 +104,11 @@ class FormParser:
     @property
     def defects(self) -> tuple[Defect, ...]:
         """What the policy has forgiven so far, by offset, the first 1000; after an error, up to where that is."""
-        defects = sorted([*self._forgiven, *self._form.defects], key=_place)
+        defects = sorted([*self._forgiven, *self._form.defects], key=place)
         end = None if self._error is None else self._error.offset
         if end is not None:
-            defects = [defect for defect in defects if _place(defect) <= end]
-        return tuple(defects[:_MAX_DEFECTS])
+            defects = [defect for defect in defects if place(defect) <= end]
+        return tuple(defects[:MAX_DEFECTS])
 
     def feed(self, data: bytes | bytearray | memoryview) -> Iterable[FormEvent]:
         """Take the next bytes of the body.
@@ -153,7 +153,7 @@ class FormParser:
                 self._form.locate(exc)
             self._error = exc
             if events:
-                return _then_raise(events, exc)
+                return then_raise(events, exc)
             raise
         except BaseException:
             # The rest of the chunk is lost, so nothing that came later would make sense.
@@ -172,12 +172,3 @@ def content_length(lengths: Iterable[str]) -> int | None:
     if len(counts) > 1:
         raise ParseError("Content-Length: there more than once, and not the same", code="repeated-field")
     return counts.pop() if counts else None
-
-
-def _place(defect: Defect) -> int:
-    return -1 if defect.offset is None else defect.offset
-
-
-def _then_raise(events: list[FormEvent], error: MultipartError) -> Iterator[FormEvent]:
-    yield from events
-    raise error.fresh()

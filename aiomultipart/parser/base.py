@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NoReturn, Self, TypeAlias, TypedDict
+from typing import Final, NoReturn, Self, TypeAlias, TypedDict, TypeVar
 
 from aiomultipart.exceptions import LimitExceeded, MultipartError, StateError, UnsupportedMediaType
 from aiomultipart.grammar.boundary import check_boundary, parse_boundary
@@ -18,14 +18,16 @@ from aiomultipart.policy import Policy
 from .events import END, PART_END, Defect, Event, PartBegin
 from .states import CLOSED, EPILOGUE, FAILED, IN_PART, PREAMBLE, State
 
-__all__ = ("BaseParser", "Emit")
+__all__ = ("MAX_DEFECTS", "BaseParser", "Emit", "place", "then_raise")
 
-_MAX_DEFECTS = 1000
+MAX_DEFECTS: Final = 1000
+"""Of all defects of a message the first are kept."""
 # Readers of nested messages await one another, so that even without a limit there is an end.
 _MAX_DEPTH = 64
 _CALLING: Mapping[str, Callable[..., object]] = {}
 _CALLBACKS = frozenset({"on_part_begin", "on_part_data", "on_part_end", "on_end"})
 
+T = TypeVar("T")
 Emit: TypeAlias = Callable[[Event], object]
 """Takes one event."""
 
@@ -260,7 +262,7 @@ class BaseParser:
         self._state = FAILED
         self._error = exc
         if events:
-            return _then_raise(events, exc)
+            return then_raise(events, exc)
         raise exc.fresh()
 
     def _refuse(self) -> NoReturn:
@@ -294,14 +296,16 @@ class BaseParser:
         self._record(Defect(kind, self._offset + position, index, size))
 
     def _record(self, defect: Defect) -> None:
-        if len(self.defects) < _MAX_DEFECTS:
-            insort(self.defects, defect, key=_place)
+        if len(self.defects) < MAX_DEFECTS:
+            insort(self.defects, defect, key=place)
 
 
-def _place(defect: Defect) -> int:
+def place(defect: Defect) -> int:
+    """What defects are sorted by: their offset; what has none comes first."""
     return -1 if defect.offset is None else defect.offset
 
 
-def _then_raise(events: list[Event], error: MultipartError) -> Iterator[Event]:
+def then_raise(events: Iterable[T], error: MultipartError) -> Iterator[T]:
+    """The events before an error, and then the error, freshly."""
     yield from events
     raise error.fresh()

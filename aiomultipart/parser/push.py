@@ -186,6 +186,10 @@ class PushMultipartParser(HeaderBlocks):
         self._deliver(data, position, begin, emit)
         if kind is CUT:
             return self._hold(data, begin, end)
+        return self._delimited(kind, begin, after, end, emit)
+
+    def _delimited(self, kind: Line, begin: int, after: int, end: int, emit: Emit) -> int:
+        """A delimiter line is complete: it begins at ``begin``, its boundary ends at ``after``, and it at ``end``."""
         self._end_part(begin, after, end, emit)
         if kind is CLOSE_DELIMITER:
             return self._end(end, emit)
@@ -193,7 +197,7 @@ class PushMultipartParser(HeaderBlocks):
         if kind is HEADER:
             self._forgive("header-on-delimiter-line", after, None)
             end = after
-        return end - len(framing.newline)
+        return end - len(self._framing.newline)
 
     def _find_line(
         self, data: bytes, position: int, after: int, stop: int, emit: Emit
@@ -356,11 +360,7 @@ class PushMultipartParser(HeaderBlocks):
             self._overrun()
         if kind is CUT:
             return self._hold(data, position, end)
-        self._end_part(position, after, end, emit)
-        if kind is CLOSE_DELIMITER:
-            return self._end(end, emit)
-        self._state = HEADERS
-        return end - len(CRLF)
+        return self._delimited(kind, position, after, end, emit)
 
     def _overrun(self) -> NoReturn:
         end = self._body_end
