@@ -44,7 +44,9 @@ def module(text: str) -> str:
     if any(lines[:2]):
         raise ValueError("a page begins with its title")
     body = textwrap.indent("\n".join(lines[2:]), "    ")
-    return f"import contextlib\nasync def page(exit_stack: contextlib.AsyncExitStack) -> None:\n{body}\n"
+    head = "import contextlib; from collections.abc import Callable"
+    parameters = "exit_stack: contextlib.AsyncExitStack, printed: Callable[[str], object]"
+    return f"{head}\nasync def page({parameters}) -> None:\n{body}\n"
 
 
 def main() -> int:

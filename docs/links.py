@@ -1,0 +1,81 @@
+"""Where names lead: a class is imported from ``aiomultipart``, wherever it is defined; what is private is not shown."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.ext.intersphinx import resolve_reference_any_inventory
+
+import aiomultipart
+
+PUBLIC = set(aiomultipart.__all__)
+# Where others define what they offer elsewhere.
+ELSEWHERE = {
+    "URL": "yarl.URL",
+    "CIMultiDictProxy": "multidict.CIMultiDictProxy",
+    "CIMultiDict": "multidict.CIMultiDict",
+    "MultiMapping": "multidict.MultiMapping",
+    "StreamResponse": "aiohttp.web.StreamResponse",
+    "BaseRequest": "aiohttp.web.BaseRequest",
+    "aiohttp.web_request.Request": "aiohttp.web.Request",
+}
+# What a signature says, and what it is to say: protocols by what people have, and no word of what is only within.
+SIGNATURES = (
+    (r" \| ~?[\w.]*\bBody\b", ""),
+    (r"~?[\w.]*\bUnset \| |\b \| ~?[\w.]*\bUnset\b", ""),
+    (r"\bUNSET\b", "..."),
+    (r"~?[\w.]*\bAiohttpResponse\b", "~aiohttp.ClientResponse"),
+    (r"~?[\w.]*\bHttpxResponse\b", "~httpx.Response"),
+    (r"~?[\w.]*\b_F\b", "type"),
+    (r"<object object at 0x\w+>|<_Missing[^>]*>", "..."),
+)
+
+
+def shorten(app: Sphinx, what: str, name: str, obj: object, options: object, signature: str | None, returns: str | None) -> Any:
+    """A signature without internals."""
+    texts = []
+    for text in (signature, returns):
+        for pattern, shown in SIGNATURES:
+            text = text and re.sub(pattern, shown, text)
+        texts.append(text)
+    return texts[0], texts[1]
+
+
+def public_bases(app: Sphinx, name: str, obj: object, options: object, bases: list[type]) -> None:
+    """In place of a base class that is private, its own nearest one that is not."""
+    for number, base in enumerate(bases):
+        module = getattr(base, "__module__", "")
+        if module.startswith("aiomultipart.") and base.__name__ not in PUBLIC:
+            bases[number] = next((above for above in base.__mro__ if above.__name__ in PUBLIC), object)
+
+
+def resolve(
+    app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, content: nodes.TextElement
+) -> nodes.reference | None:
+    """Find what is documented as ``aiomultipart.Name``, or by another project."""
+    if node.get("refdomain") != "py":
+        return None
+    target = node["reftarget"]
+    name = target.rpartition(".")[2]
+    found = env.domains.python_domain.objects.get(f"aiomultipart.{name}")
+    if found is not None and (target == name or target.startswith("aiomultipart.")):
+        uri = app.builder.get_relative_uri(node["refdoc"], found.docname)
+        return nodes.reference("", "", content, internal=True, refuri=f"{uri}#{found.node_id}")
+    elsewhere = ELSEWHERE.get(target) or ELSEWHERE.get(name)
+    if elsewhere is None:
+        return None
+    node["reftarget"], node["reftype"] = elsewhere, "class"
+    return resolve_reference_any_inventory(env, False, node, content)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Sphinx's entry point."""
+    app.connect("autodoc-process-signature", shorten)
+    app.connect("autodoc-process-bases", public_bases)
+    app.connect("missing-reference", resolve)
+    return {"parallel_read_safe": True}
