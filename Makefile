@@ -83,6 +83,7 @@ $(base):
 	$(pip_install) --upgrade "pip>=25.1"
 	@touch $@
 
-$(VENV)/.stamp-%: $(base) pyproject.toml
+# The accelerator is compiled anew when its source has changed; without a compiler there is none.
+$(VENV)/.stamp-%: $(base) pyproject.toml hatch_build.py aiomultipart/_accelerator.c
 	$(pip_install) --editable . --group $*
 	@touch $@

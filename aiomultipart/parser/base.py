@@ -18,7 +18,7 @@ from aiomultipart.policy import Policy
 from .events import PART_END, Defect, Event, PartBegin
 from .states import CLOSED, EPILOGUE, FAILED, IN_PART, PREAMBLE, State
 
-__all__ = ("BaseParser", "Emit")
+__all__ = ("BaseParser", "Emit", "check_callbacks", "then_raise")
 
 _MAX_DEFECTS = 1000
 # Readers of nested messages await one another, so that even without a limit there is an end.
@@ -68,8 +68,8 @@ class BaseParser:
         if isinstance(boundary, bytes):
             boundary = boundary.decode("latin-1")
         check_boundary(boundary, policy=policy, limits=limits)
-        if callbacks is not None and not callbacks.keys() <= _CALLBACKS:
-            raise ValueError(f"unknown callbacks: {', '.join(sorted(callbacks.keys() - _CALLBACKS))}")
+        if callbacks is not None:
+            check_callbacks(callbacks)
         self.boundary = boundary
         self.part: PartBegin | None = None
         self.defects: list[Defect] = []
@@ -106,7 +106,7 @@ class BaseParser:
             )
         boundary = parse_boundary(media_type, policy=policy, limits=limits)
         parser = cls(boundary, subtype=media_type.subtype, limits=limits, policy=policy, callbacks=callbacks)
-        parser.defects += [Defect(kind, None, None) for kind in defects]
+        parser.defects.extend([Defect(kind, None, None) for kind in defects])
         return parser
 
     def nested(self, part: PartBegin, *, shared: bool = True) -> Self:
@@ -237,7 +237,7 @@ class BaseParser:
         self._state = FAILED
         self._error = exc
         if events:
-            return _then_raise(events, exc)
+            return then_raise(events, exc)
         raise exc.fresh()
 
     def _refuse(self) -> NoReturn:
@@ -265,20 +265,28 @@ class BaseParser:
         """
         defect = Defect(kind, None, None) if part is None else Defect(kind, part.offset, part.index)
         if defect not in self.defects:
-            self._record(defect)
+            _record(self.defects, defect)
 
     def _forgive(self, kind: str, position: int, index: int | None, size: int = 0) -> None:
-        self._record(Defect(kind, self._offset + position, index, size))
+        _record(self.defects, Defect(kind, self._offset + position, index, size))
 
-    def _record(self, defect: Defect) -> None:
-        if len(self.defects) < _MAX_DEFECTS:
-            insort(self.defects, defect, key=_place)
+
+def check_callbacks(callbacks: Mapping[str, Callable[..., object]]) -> None:
+    """Raise ValueError unless each is a callback of a push parser."""
+    if not callbacks.keys() <= _CALLBACKS:
+        raise ValueError(f"unknown callbacks: {', '.join(sorted(callbacks.keys() - _CALLBACKS))}")
+
+
+def _record(defects: list[Defect], defect: Defect) -> None:
+    if len(defects) < _MAX_DEFECTS:
+        insort(defects, defect, key=_place)
 
 
 def _place(defect: Defect) -> int:
     return -1 if defect.offset is None else defect.offset
 
 
-def _then_raise(events: list[Event], error: MultipartError) -> Iterator[Event]:
+def then_raise(events: list[Event], error: MultipartError) -> Iterator[Event]:
+    """The events, and then the error."""
     yield from events
     raise error.fresh()
