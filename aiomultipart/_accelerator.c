@@ -47,6 +47,9 @@ typedef unsigned char byte;
 /* The search */
 
 #if defined(WITH_SSE2) || defined(WITH_NEON)
+#define WITH_LANES
+enum { LANES = 16 };
+
 static inline int
 lowest_bit(uint64_t mask)
 {
@@ -63,44 +66,53 @@ lowest_bit(uint64_t mask)
 }
 #endif
 
-/* Where needle begins in text, or -1. Its first and last byte are compared 16 places at a time, and the rest where both
-   are right, from left to right. That is linear where the first byte stands nowhere else in the needle: what has been
-   found to be like its beginning holds no other. The needle has at least two bytes. */
+#if defined(WITH_SSE2)
+typedef __m128i Lanes;
+enum { BITS = 1 }; /* of a mask, for each lane */
+#define FILLED(value) _mm_set1_epi8((char)(value))
+#define EQUAL(lanes, at) _mm_cmpeq_epi8(lanes, _mm_loadu_si128((const __m128i *)(at)))
+#define AND(one, other) _mm_and_si128(one, other)
+#define OR(one, other) _mm_or_si128(one, other)
+#define MASK(lanes) ((uint64_t)(unsigned int)_mm_movemask_epi8(lanes))
+#elif defined(WITH_NEON)
+typedef uint8x16_t Lanes;
+enum { BITS = 4 }; /* NEON has no movemask, but a shift that narrows */
+#define FILLED(value) vdupq_n_u8(value)
+#define EQUAL(lanes, at) vceqq_u8(lanes, vld1q_u8(at))
+#define AND(one, other) vandq_u8(one, other)
+#define OR(one, other) vorrq_u8(one, other)
+#define MASK(lanes) \
+    (vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(lanes), 4)), 0) & 0x1111111111111111u)
+#endif
+
+/* Where needle begins in text, or -1. Its first and last byte are compared at 16 places at a time, and the rest where
+   both are right, from left to right. That is linear where the first byte stands nowhere else in the needle: what has
+   been found to be like its beginning holds no other. The needle has at least two bytes. */
 static Py_ssize_t
 search(const byte *text, Py_ssize_t size, const byte *needle, Py_ssize_t length)
 {
     Py_ssize_t at = 0;
     const Py_ssize_t to_last = length - 1;
-#if defined(WITH_SSE2)
-    const __m128i first = _mm_set1_epi8((char)needle[0]);
-    const __m128i last = _mm_set1_epi8((char)needle[to_last]);
-    for (; at + to_last + 16 <= size; at += 16) {
-        __m128i begins = _mm_cmpeq_epi8(first, _mm_loadu_si128((const __m128i *)(text + at)));
-        __m128i ends = _mm_cmpeq_epi8(last, _mm_loadu_si128((const __m128i *)(text + at + to_last)));
-        unsigned int mask = (unsigned int)_mm_movemask_epi8(_mm_and_si128(begins, ends));
-        for (; mask; mask &= mask - 1) {
-            Py_ssize_t found = at + lowest_bit(mask);
+#if defined(WITH_LANES)
+    const Lanes first = FILLED(needle[0]), last = FILLED(needle[to_last]);
+#define BOTH(place) AND(EQUAL(first, text + (place)), EQUAL(last, text + (place) + to_last))
+    while (at + to_last + LANES <= size) {
+        if (at + to_last + 4 * LANES <= size) { /* mostly there is nothing in four times as many */
+            Lanes low = OR(BOTH(at), BOTH(at + LANES)), high = OR(BOTH(at + 2 * LANES), BOTH(at + 3 * LANES));
+            if (MASK(OR(low, high)) == 0) {
+                at += 4 * LANES;
+                continue;
+            }
+        }
+        for (uint64_t mask = MASK(BOTH(at)); mask; mask &= mask - 1) {
+            Py_ssize_t found = at + lowest_bit(mask) / BITS;
             if (memcmp(text + found + 1, needle + 1, (size_t)to_last) == 0) {
                 return found;
             }
         }
+        at += LANES;
     }
-#elif defined(WITH_NEON)
-    const uint8x16_t first = vdupq_n_u8(needle[0]);
-    const uint8x16_t last = vdupq_n_u8(needle[to_last]);
-    for (; at + to_last + 16 <= size; at += 16) {
-        uint8x16_t begins = vceqq_u8(first, vld1q_u8(text + at));
-        uint8x16_t both = vandq_u8(begins, vceqq_u8(last, vld1q_u8(text + at + to_last)));
-        /* Four bits of each byte: NEON has no movemask. */
-        uint8x8_t narrow = vshrn_n_u16(vreinterpretq_u16_u8(both), 4);
-        uint64_t mask = vget_lane_u64(vreinterpret_u64_u8(narrow), 0);
-        for (; mask; mask &= ~((uint64_t)0xf << (lowest_bit(mask) & ~3))) {
-            Py_ssize_t found = at + lowest_bit(mask) / 4;
-            if (memcmp(text + found + 1, needle + 1, (size_t)to_last) == 0) {
-                return found;
-            }
-        }
-    }
+#undef BOTH
 #endif
     while (at + length <= size) {
         const byte *found = memchr(text + at, needle[0], (size_t)(size - to_last - at));
