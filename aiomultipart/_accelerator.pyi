@@ -31,7 +31,7 @@ class PushMultipartParser:
         *,
         subtype: str = "mixed",
         limits: Limits | None = None,
-        policy: Policy = Policy.STANDARD,
+        policy: Policy = ...,
         callbacks: Mapping[str, Callable[..., object]] | None = None,
     ) -> None: ...
     @classmethod
@@ -40,7 +40,7 @@ class PushMultipartParser:
         content_type: str,
         *,
         limits: Limits | None = None,
-        policy: Policy = Policy.STANDARD,
+        policy: Policy = ...,
         callbacks: Mapping[str, Callable[..., object]] | None = None,
     ) -> Self: ...
     def nested(self, part: PartBegin, *, shared: bool = True) -> Self: ...

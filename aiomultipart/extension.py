@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 __all__ = ("accelerator",)
 
-if os.environ.get("AIOMULTIPART_NO_EXTENSIONS"):
-    accelerator = None
-else:
+# Any: a module that may be None has no other type.
+accelerator: Any = None
+if not os.environ.get("AIOMULTIPART_NO_EXTENSIONS"):
     try:
         from . import _accelerator as accelerator
     except ImportError:

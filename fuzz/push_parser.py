@@ -16,8 +16,8 @@ from aiomultipart import (
     MultipartError,
     PartBegin,
     Policy,
-    PushMultipartParser,
 )
+from aiomultipart.parser.push import PushMultipartParser
 
 from .choices import CUTS, LIMITS, Choices, agree, cut, described, hold, pieces
 from .senders import MESSAGES

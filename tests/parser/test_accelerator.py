@@ -149,9 +149,7 @@ def test_header_blocks(subtype: str, policy: Policy) -> None:
         message = b"--b\r\n" + block + b"\r\n\r\nx\r\n--b\r\n\r\n\r\n--b--"
         for _, chunks in cuttings(message, few=True):
             for most in (32, 2, 1, 0):
-                compare(
-                    Accelerated, chunks, "b", subtype=subtype, policy=policy, limits=Limits(max_parameters=most)
-                )
+                compare(Accelerated, chunks, "b", subtype=subtype, policy=policy, limits=Limits(max_parameters=most))
 
 
 @pytest.mark.parametrize("byte", range(256))
@@ -163,7 +161,9 @@ def test_any_byte_anywhere_in_a_block(byte: int) -> None:
             compare(Accelerated, [b"--b\r\n" + odd + b"\r\n\r\nx\r\n--b--\r\n"], "b", subtype=subtype)
 
 
-@pytest.mark.parametrize("boundary", ["", " ", "a ", "a b", "é", "x" * 70, "x" * 71, "x" * 200, "%", "\r", b"b", b"\xe9"])
+@pytest.mark.parametrize(
+    "boundary", ["", " ", "a ", "a b", "é", "x" * 70, "x" * 71, "x" * 200, "%", "\r", b"b", b"\xe9"]
+)
 @pytest.mark.parametrize("most", [70, 3, None])
 def test_boundaries(boundary: str | bytes, most: int | None) -> None:
     text = boundary if isinstance(boundary, bytes) else boundary.encode()
@@ -174,7 +174,7 @@ def test_boundaries(boundary: str | bytes, most: int | None) -> None:
 
 def test_a_block_that_is_odd_and_clean_does_not_end_the_lane() -> None:
     parser = Accelerated("b")
-    assert [type(event) for event in parser.feed(b"--b\r\nX: \r\n folded\r\n\r\nbody\r\n--b\r\nA: 1\r\n\r\n")][0] is PartBegin
+    assert len(list(parser.feed(b"--b\r\nX: \r\n folded\r\n\r\nbody\r\n--b\r\nA: 1\r\n\r\n"))) == 4
     chunk = b"a chunk that is only body"
     (event,) = parser.feed(chunk)
     assert event is chunk
@@ -214,8 +214,16 @@ def test_other_buffers(data: bytearray | memoryview) -> None:
 
 def test_the_numbers_of_the_states() -> None:
     assert {state.name: state.value for state in State} == {
-        **{"OPENING": 1, "PREAMBLE": 2, "HEADERS": 3, "BODY": 4, "COUNTED_BODY": 5, "COUNTED_END": 6},
-        **{"SURPLUS": 7, "EPILOGUE": 8, "CLOSED": 9, "FAILED": 10},
+        "OPENING": 1,
+        "PREAMBLE": 2,
+        "HEADERS": 3,
+        "BODY": 4,
+        "COUNTED_BODY": 5,
+        "COUNTED_END": 6,
+        "SURPLUS": 7,
+        "EPILOGUE": 8,
+        "CLOSED": 9,
+        "FAILED": 10,
     }
 
 
@@ -263,7 +271,7 @@ def test_from_within_a_callback() -> None:
             except StateError as exc:
                 refused.append(exc)
 
-    parser = Accelerated("b", callbacks={"on_part_begin": begin, "on_end": lambda: parser.close()})
+    parser = Accelerated("b", callbacks={"on_part_begin": begin, "on_end": lambda: parser.close()})  # noqa: PLW0108
     parser.feed(MESSAGE)
     assert len(refused) == 3
     assert parser.closed
@@ -294,7 +302,7 @@ def test_it_is_collected() -> None:
 
     callbacks = Callbacks()
     parser = Accelerated("b", callbacks=callbacks)
-    callbacks["on_part_end"] = lambda: parser
+    callbacks["on_part_end"] = parser.close  # a circle
     gone = weakref.ref(callbacks)
     parser.feed(MESSAGE[:-10])
     del parser, callbacks
@@ -345,8 +353,10 @@ faulthandler.enable()
 from aiomultipart._accelerator import PushMultipartParser, find, read_field_block
 from aiomultipart import Limits, Policy, MultipartError, StateError
 FIELD = b'Content-Disposition: form-data; name="\\xc3\\xa9"; filename="a"\\r\\nContent-Type: text/Plain\\r\\nX: y'
-BODY = b'--b\\r\\n' + FIELD + b'\\r\\n\\r\\nhello\\r\\n--b\\r\\nContent-Length: 2\\r\\n%b\\r\\n\\r\\nxx\\r\\n--b--\\r\\nepilogue'
-MESSAGES = [BODY % FIELD.replace(b'\\r\\nX: y', b''), BODY % b'Content-Disposition: form-data; name="%22"', BODY % b'bad', BODY % b'X : y']
+BODY = b'--b\\r\\n' + FIELD + b'\\r\\n\\r\\nhello\\r\\n'
+BODY += b'--b\\r\\nContent-Length: 2\\r\\n%b\\r\\n\\r\\nxx\\r\\n--b--\\r\\nepilogue'
+MESSAGES = [BODY % FIELD.replace(b'\\r\\nX: y', b'')]
+MESSAGES += [BODY % b'Content-Disposition: form-data; name="%22"', BODY % b'bad', BODY % b'X : y']
 limits = Limits.for_forms()
 def once(message, size, callbacks, subtype):
     parser = PushMultipartParser("b", subtype=subtype, limits=limits, callbacks=callbacks)
@@ -386,6 +396,7 @@ def test_failing_allocations() -> None:
     assert int(run_python(WITHOUT_MEMORY.replace("MOST", "120"))) > 1000
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="what is measured has another unit elsewhere, or is not there")
 def test_memory_is_flat() -> None:
     code = """
 import resource

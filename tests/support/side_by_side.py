@@ -12,8 +12,7 @@ from typing import Any
 
 from aiomultipart.exceptions import MultipartError, StateError
 from aiomultipart.limits import Limits
-from aiomultipart.parser import END, PART_END, PartBegin
-from aiomultipart.parser import push
+from aiomultipart.parser import END, PART_END, PartBegin, push
 from aiomultipart.policy import Policy
 
 PART_ATTRIBUTES = (
@@ -154,7 +153,15 @@ def random_usual(rng: random.Random) -> tuple[str, str, bytes]:
             )
         ]
         body = b"".join(
-            rng.choice([rng.randbytes(rng.randint(0, 90)), delimiter[: rng.randint(1, len(delimiter))], b"\r\n", b"\r", b"text "])
+            rng.choice(
+                [
+                    rng.randbytes(rng.randint(0, 90)),
+                    delimiter[: rng.randint(1, len(delimiter))],
+                    b"\r\n",
+                    b"\r",
+                    b"text ",
+                ]
+            )
             for _ in range(rng.randint(0, 6))
         )
         if rng.random() < 0.5:
@@ -194,8 +201,17 @@ def random_usual(rng: random.Random) -> tuple[str, str, bytes]:
         rng.shuffle(lines)
         if rng.random() < 0.1:
             lines = lines[1:]
-        out += [b"--" + boundary.encode(), b"\r\n", b"\r\n".join(lines), b"\r\n\r\n" if lines else b"\r\n", body, b"\r\n"]
-    out.append(b"--" + boundary.encode() + rng.choice([b"--\r\n"] * 4 + [b"--", b"-- ", b"", b"--\r", b"--\r\nepilogue"]))
+        out += [
+            b"--" + boundary.encode(),
+            b"\r\n",
+            b"\r\n".join(lines),
+            b"\r\n\r\n" if lines else b"\r\n",
+            body,
+            b"\r\n",
+        ]
+    out.append(
+        b"--" + boundary.encode() + rng.choice([b"--\r\n"] * 4 + [b"--", b"-- ", b"", b"--\r", b"--\r\nepilogue"])
+    )
     message = b"".join(out)
     if rng.random() < 0.1 and message:
         place = rng.randrange(len(message))
