@@ -1595,6 +1595,23 @@ parser_get_defects(PyObject *op, void *Py_UNUSED(closure))
     return defects;
 }
 
+static int
+parser_set_defects(PyObject *op, PyObject *defects, void *Py_UNUSED(closure))
+{
+    PyObject *reference;
+    if (defects == NULL || !PyList_Check(defects)) {
+        PyErr_SetString(PyExc_TypeError, "defects must be a list");
+        return -1;
+    }
+    BEGIN_CRITICAL(op);
+    Py_XSETREF(((Parser *)op)->defects, Py_NewRef(defects));
+    reference = Py_XNewRef(((Parser *)op)->reference);
+    END_CRITICAL();
+    int result = reference == NULL ? 0 : PyObject_SetAttrString(reference, "defects", defects);
+    Py_XDECREF(reference);
+    return result;
+}
+
 static PyObject *
 parser_get_usage(PyObject *op, void *Py_UNUSED(closure))
 {
@@ -1906,7 +1923,7 @@ static PyGetSetDef parser_getset[] = {
     {"error", parser_get_error, NULL, "The error that ended the parsing, if one did.", NULL},
     {"ended", parser_get_ended, NULL, "Whether the close-delimiter has been read.", NULL},
     {"closed", parser_get_closed, NULL, "Whether close() has been called and found the message complete.", NULL},
-    {"defects", parser_get_defects, NULL, "What the policy has forgiven so far, by offset.", NULL},
+    {"defects", parser_get_defects, parser_set_defects, "What the policy has forgiven so far, by offset.", NULL},
     {"_usage", parser_get_usage, parser_set_usage, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -18,7 +18,7 @@ from aiomultipart.exceptions import IncompleteBody, LimitExceeded, ParseError, S
 from aiomultipart.extension import accelerator
 from aiomultipart.grammar.fields import decode_field_block, parse_field_block
 from aiomultipart.limits import Limits
-from aiomultipart.parser import END, PART_END, PartBegin, push
+from aiomultipart.parser import END, PART_END, Defect, PartBegin, push
 from aiomultipart.parser.states import State
 from aiomultipart.policy import Policy
 from tests.support.feeding import cuttings
@@ -201,6 +201,21 @@ def test_the_same_face(cls: Any) -> None:
         cls("b", callbacks={"on_end_": None, "on_data": None})
     assert cls(boundary="b").boundary == "b"
     assert cls("b", **{"SUBTYPE".lower(): "Form-Data"}).subtype == "form-data"
+
+
+@pytest.mark.parametrize("cls", [Accelerated, push.PushMultipartParser])
+def test_defects_may_go_to_a_list_of_the_callers_own(cls: Any) -> None:
+    for message in (MESSAGE, MESSAGE.replace(b'name="a"', b'name="a"; name*=x')):
+        first, last = [Defect("before", None, None)], [Defect("later", None, None)]
+        parser = cls("b", subtype="form-data")
+        parser.defects = first
+        list(parser.feed(message[:-2]))
+        assert parser.defects is first
+        parser.defects = last
+        assert parser.defects is last
+        parser.defects = []
+        parser.forgive("kind", None)
+        assert [defect.kind for defect in parser.defects] == ["kind"]
 
 
 def test_it_is_the_one_in_use() -> None:
