@@ -12,5 +12,5 @@ accelerator: Any = None
 if not os.environ.get("AIOMULTIPART_NO_EXTENSIONS"):
     try:
         from . import _accelerator as accelerator
-    except ImportError:
+    except ImportError:  # pragma: no cover - a process of its own has none
         accelerator = None

@@ -27,7 +27,7 @@ __all__ = ("END", "PART_END", "Defect", "Event", "Mark", "PartBegin", "PushMulti
 implementation: Final[Literal["c", "python"]] = "python" if accelerator is None else "c"
 """Whether :class:`PushMultipartParser` is the accelerator's (``"c"``) or the reference (``"python"``)."""
 
-if accelerator is not None:
+if accelerator is not None:  # pragma: no branch
     accelerator.connect(
         PartBegin,
         PART_END,
@@ -42,5 +42,5 @@ if accelerator is not None:
         check_boundary,
         check_callbacks,
     )
-    if not TYPE_CHECKING:
+    if not TYPE_CHECKING:  # pragma: no branch
         PushMultipartParser = accelerator.PushMultipartParser

@@ -14,6 +14,7 @@ from typing import NamedTuple, NoReturn
 
 from aiomultipart.codecs import Codec, encoder
 from aiomultipart.exceptions import StateError
+from aiomultipart.extension import accelerator
 from aiomultipart.work import give_way
 
 from .payloads.base import Payload, chunks_of, whole_of
@@ -181,7 +182,8 @@ class _Guard:
         """Look at the next chunk of the body, before it is handed on."""
         delimiter = self._delimiter
         size = len(delimiter) - 1
-        if delimiter in chunk or delimiter in self._tail + chunk[:size]:
+        found = chunk.find(delimiter) if accelerator is None else accelerator.find(chunk, delimiter)
+        if found >= 0 or delimiter in self._tail + chunk[:size]:
             _refuse(delimiter)
         self._tail = chunk[-size:] if len(chunk) >= size else (self._tail + chunk)[-size:]
 
