@@ -249,7 +249,7 @@ async def _aiohttp_saved(request: web.Request, answer: Answer) -> None:
         assert isinstance(part, BodyPartReader)
         answer.file(part.name, part.filename, part.headers.get("Content-Type"))
         with _path() as path:
-            with path.open("wb") as target:  # noqa: ASYNC230  (so its documentation does it)
+            with path.open("wb") as target:  # so its documentation does it
                 while chunk := await part.read_chunk():
                     answer.received(len(chunk))
                     target.write(chunk)

@@ -80,7 +80,8 @@ How it is measured, in full
   it freed since it began. What is shown is what 256 MiB then added to its resident memory, at the peak: buffers, what C
   code takes, threads. Of several runs the largest counts. Where the system does not let a process reset its peak, it is
   what Python's allocator handed out, and the table says so.
-* Some of the others are compiled, in part or as a whole. The machine's table says which parser of aiomultipart ran.
+* Under "The machine" stands which parser of aiomultipart ran: the compiled one is there to be measured. Some of the
+  others are compiled, in part or as a whole.
 
 ``make bench PYTHON=python3.13 VENV=.venv-3.13`` measures with another interpreter, ``BENCH_OPTIONS=--check`` fails when
 a bar is missed, and ``BENCH_OPTIONS="--only MJPEG"`` runs some scenarios, and stores nothing. ``make bench-quick``
@@ -107,12 +108,18 @@ FELT_MEMORY = (
 # The table of the README: a line for each scenario of a group, a column for each package that it is measured against.
 COMPARED_WITH = ("aiohttp", "starlette", "multipart", "streaming-form-data", "requests-toolbelt")
 COMPARED_SPEEDS = (
-    ("100 form fields, parsed", (("Push parsing: small forms", "large form (100 fields), cold"), ("Reading", "100 form fields"))),
+    (
+        "100 form fields, parsed",
+        (("Push parsing: small forms", "large form (100 fields), cold"), ("Reading", "100 form fields")),
+    ),
     (
         "a file of 32 MB, parsed",
         (("Push parsing: files", "upload of 32 MB, chunks of 64 KiB"), ("Reading", "32 MB upload, chunks of 64 KiB")),
     ),
-    ("a form, through a server", (("Loopback", "a form of 20 fields to uvicorn"), ("Loopback", "a form of 20 fields to aiohttp"))),
+    (
+        "a form, through a server",
+        (("Loopback", "a form of 20 fields to uvicorn"), ("Loopback", "a form of 20 fields to aiohttp")),
+    ),
     ("a file of 32 MB, sent", (("Writing", "a file of 32 MB, sent"),)),
 )
 # Starlette has its forms parsed by it.
@@ -198,12 +205,12 @@ def _felt(files: dict[str, str], runs: Sequence[Figures]) -> list[str]:
         return [HEAD, "Nothing has been measured yet.\n", f".. include:: {NAME}/notes.inc", "", SHORT]
     run = runs[-1]
     blocks = [*_felt_speeds(run), *_felt_memory(run)]
-    files[FELT] = charts.narrow("What users feel", f"Shorter is better. {_named(run)}, {run.date}.", blocks)
+    if blocks:
+        files[FELT] = charts.narrow("What users feel", f"Shorter is better. {_named(run)}, {run.date}.", blocks)
     machine = ", ".join(run.surroundings.values())
     return [
         HEAD,
-        f".. chart:: {FELT}",
-        "",
+        *([f".. chart:: {FELT}", ""] if blocks else []),
         f"Measured with {_plain(_named(run))} on {_plain(run.surroundings.get('processor', machine))}, on {run.date}.",
         "",
         AHEAD,
@@ -268,7 +275,7 @@ def _ahead(run: Figures) -> Iterator[str]:
 def _compared(run: Figures) -> Iterator[str]:
     """A table of features, and then of speeds."""
     names = ["aiomultipart", *COMPARED_WITH]
-    yield f"How many times as fast aiomultipart is as each, with {_plain(_named(run))}; below 1, the other one is ahead:"
+    yield f"How many times as fast as each aiomultipart is, with {_plain(_named(run))}; below 1 the other is ahead:"
     yield ""
     yield from _table(["", *names], _compared_speeds(run), [28, *[12] * 6], "compared")
     yield 'What each of them does; "part" means that there is something of it, or that it takes code of your own:'

@@ -1,8 +1,12 @@
 """Configuration of Sphinx."""
 
 import importlib.metadata
+import os
 import sys
 from pathlib import Path
+
+# The reference has the docstrings.
+os.environ["AIOMULTIPART_NO_EXTENSIONS"] = "1"
 
 # What draws the house lies here, and the table of its rooms among the tests, which hold it.
 HERE = Path(__file__).resolve().parent
@@ -31,7 +35,10 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(starlette|fastapi|obstore|django|httpx|pydantic)\..*"),  # no inventory of theirs is to be had offline
     (r"py:class", r"(.*\.)?[A-Z](_co)?"),  # type variables
-    (r"py:.*", r"HTTPException|Response|ObjectStore|Attributes|IncEx|(.*\.)?(_Form|MultiMapping|ReceivedBody)"),  # the same
+    (
+        r"py:.*",
+        r"HTTPException|Response|ObjectStore|Attributes|IncEx|(.*\.)?(_Form|MultiMapping|ReceivedBody)",
+    ),  # the same
     (r"py:attr", r"part"),
 ]
 intersphinx_mapping = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from docutils import nodes
 from sphinx import addnodes
@@ -36,17 +35,17 @@ SIGNATURES = (
 )
 
 
-def shorten(app: Sphinx, what: str, name: str, obj: object, options: object, signature: str | None, returns: str | None) -> Any:
+def shorten(_app: Sphinx, *subject: object) -> tuple[str | None, ...]:
     """A signature without internals."""
     texts = []
-    for text in (signature, returns):
+    for text in subject[-2:]:  # the parameters, and what is returned
         for pattern, shown in SIGNATURES:
-            text = text and re.sub(pattern, shown, text)
+            text = re.sub(pattern, shown, text) if isinstance(text, str) else None
         texts.append(text)
-    return texts[0], texts[1]
+    return tuple(texts)
 
 
-def public_bases(app: Sphinx, name: str, obj: object, options: object, bases: list[type]) -> None:
+def public_bases(_app: Sphinx, _name: str, _obj: object, _options: object, bases: list[type]) -> None:
     """In place of a base class that is private, its own nearest one that is not."""
     for number, base in enumerate(bases):
         module = getattr(base, "__module__", "")

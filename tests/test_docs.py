@@ -93,7 +93,9 @@ class Adapted(ast.NodeTransformer):
     def visit_Module(self, node: ast.Module) -> ast.AST:
         for number, statement in enumerate(node.body):
             if ast.unparse(statement).startswith("asyncio.run("):
-                call = ast.parse(f"await asyncio.to_thread({ast.unparse(statement)[:-1].replace('(', ', ', 1)})").body[0]
+                call = ast.parse(f"await asyncio.to_thread({ast.unparse(statement)[:-1].replace('(', ', ', 1)})").body[
+                    0
+                ]
                 for inner in ast.walk(call):
                     ast.copy_location(inner, statement)
                 node.body[number] = call
