@@ -12,7 +12,8 @@ Both are comments, not directives, so there is no ``::`` after the name. The nam
 ``AsyncExitStack`` that is closed after the page, and the working directory is a temporary one. Line numbers in
 tracebacks are those of the page.
 
-``.. test-requires name`` skips a page where that module is not installed.
+``.. test-scope`` has what follows checked for its types as a function of its own, so that old code and new code may
+stand in one page; it makes no difference here. ``.. test-requires name`` skips a page where that module is missing.
 
 A page may show whole programs, and what they print:
 
@@ -39,7 +40,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(
-    r"(?P<indent> *)\.\. +(?:(?P<hidden>test-setup|test-check)|(?:code-block|code|sourcecode):: *(?P<language>python3?|text)) *"
+    r"(?P<indent> *)\.\. +"
+    r"(?:(?P<hidden>test-setup|test-check)|(?:code-block|code|sourcecode):: *(?P<language>python3?|text)) *"
 )
 OUTPUT = ":class: output"
 REQUIRES = re.compile(r"^\.\. test-requires (\w+)$", re.MULTILINE)

@@ -1,5 +1,6 @@
 """What the pages name is there: tests, pages, anchors of the landing page."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -51,4 +52,4 @@ def test_the_landing_page_includes_what_the_readme_has() -> None:
 def _title(text: str) -> str:
     """The line above the first row of equals signs."""
     lines = text.split("\n")
-    return next(above for above, line in zip(lines, lines[1:], strict=False) if re.fullmatch("=+", line))
+    return next(above for above, line in itertools.pairwise(lines) if re.fullmatch("=+", line))
