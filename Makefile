@@ -30,8 +30,8 @@ covered := aiomultipart/codecs/*,aiomultipart/grammar/*,aiomultipart/parser/*
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(VENV)/.stamp-examples ## run examples/quickstart.py
-	$(bin)/python examples/quickstart.py
+demo: $(VENV)/.stamp-examples ## show what it does: a message in four ways, then a gigabyte; a quarter of a minute
+	@$(bin)/python examples/demo.py
 
 serve: $(VENV)/.stamp-examples ## run examples/upload_server at http://127.0.0.1:PORT/
 	@echo "Open http://127.0.0.1:$(PORT)/ and press Ctrl+C to stop."
