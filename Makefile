@@ -22,6 +22,8 @@ coverage := COVERAGE_FILE=$(VENV)/.coverage $(bin)/python -m coverage
 # No branch of these is left out; of the whole package 98 % are taken.
 covered := aiomultipart/codecs/*,aiomultipart/grammar/*,aiomultipart/parser/*
 
+spelled := README.rst CONTRIBUTING.rst SECURITY.md CHANGES.rst CHANGES docs aiomultipart examples benchmarks tests Makefile
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -49,12 +51,13 @@ coverage: $(VENV)/.stamp-test ## run the tests, and fail if they leave too many 
 	$(coverage) report
 	$(coverage) report --fail-under=100 --include="$(covered)"
 
-lint: $(VENV)/.stamp-lint ## ruff, mypy, pyright, the change fragments, and the documentation
+lint: $(VENV)/.stamp-lint ## ruff, mypy, pyright, spelling, the change fragments, and the documentation
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	$(bin)/mypy --strict $(typed)
 	$(bin)/pyright --pythonpath $(bin)/python
 	$(bin)/python .ci/docs_code.py
+	$(bin)/codespell $(spelled)
 	$(bin)/towncrier build --draft > /dev/null
 	@$(MAKE) --no-print-directory docs
 
