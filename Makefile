@@ -22,7 +22,7 @@ coverage := COVERAGE_FILE=$(VENV)/.coverage $(bin)/python -m coverage
 # No branch of these is left out; of the whole package 98 % are taken.
 covered := aiomultipart/codecs/*,aiomultipart/grammar/*,aiomultipart/parser/*
 
-spelled := README.rst CONTRIBUTING.rst SECURITY.md CHANGES.rst CHANGES docs aiomultipart examples benchmarks tests Makefile
+spelled := README.rst CONTRIBUTING.rst SECURITY.md CHANGES.rst CHANGES docs aiomultipart examples benchmarks Makefile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
