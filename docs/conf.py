@@ -60,6 +60,7 @@ python_maximum_signature_line_length = 60  # beyond that, one parameter a line
 python_trailing_comma_in_multi_line_signatures = False
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_title = f"aiomultipart {release}"
 html_static_path = ["_static"]
 html_css_files = ["aiomultipart.css"]

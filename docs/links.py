@@ -9,10 +9,15 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.ext.intersphinx import resolve_reference_any_inventory
+from sphinx.transforms import SphinxTransform
 
 import aiomultipart
 
 PUBLIC = set(aiomultipart.__all__)
+LINKED = {name: f"aiomultipart.{name}" for name in PUBLIC} | {
+    "MultipartRoute": "aiomultipart.integrations.fastapi.MultipartRoute",
+    "ObjectStoreTarget": "aiomultipart.integrations.objectstore.ObjectStoreTarget",
+}
 # Where others define what they offer elsewhere.
 ELSEWHERE = {
     "URL": "yarl.URL",
@@ -72,9 +77,29 @@ def resolve(
     return resolve_reference_any_inventory(env, False, node, content)
 
 
+class LiteralNames(SphinxTransform):
+    """The landing page is made of the README, which has no roles: there a name in double backticks is a link."""
+
+    default_priority = 400  # before references are resolved
+
+    def apply(self, **_: object) -> None:
+        """Wrap each literal that names something public."""
+        if self.env.docname != self.config.root_doc:
+            return
+        for literal in list(self.document.findall(nodes.literal)):
+            name = next((word for word in re.findall(r"\w+", literal.astext()) if word in LINKED), None)
+            if name is not None and not isinstance(literal.parent, nodes.reference | addnodes.pending_xref):
+                link = addnodes.pending_xref(
+                    "", refdomain="py", reftype="obj", reftarget=LINKED[name], refdoc=self.env.docname, refwarn=True
+                )
+                literal.replace_self(link)
+                link += literal
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Sphinx's entry point."""
     app.connect("autodoc-process-signature", shorten)
     app.connect("autodoc-process-bases", public_bases)
     app.connect("missing-reference", resolve)
+    app.add_transform(LiteralNames)
     return {"parallel_read_safe": True}
