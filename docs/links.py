@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 
 from docutils import nodes
@@ -24,6 +25,7 @@ ELSEWHERE = {
     "CIMultiDictProxy": "multidict.CIMultiDictProxy",
     "CIMultiDict": "multidict.CIMultiDict",
     "MultiMapping": "multidict.MultiMapping",
+    "Callable": "collections.abc.Callable",
     "StreamResponse": "aiohttp.web.StreamResponse",
     "BaseRequest": "aiohttp.web.BaseRequest",
     "aiohttp.web_request.Request": "aiohttp.web.Request",
@@ -39,11 +41,34 @@ SIGNATURES = (
     (r"<object object at 0x\w+>|<_Missing[^>]*>", "..."),
 )
 
+CONSTANT = re.compile(r"\b((\w+): [^=,]*= )(_?[A-Z][A-Z_]+)\b(?!\.)")  # a parameter whose default is a constant
+
+
+def default_of(obj: object, parameter: str, shown: str) -> str:
+    """A default as people write it; ``shown`` is a constant's name, which may be private."""
+    try:
+        value = inspect.signature(obj).parameters[parameter].default  # type: ignore[arg-type]
+    except (KeyError, TypeError, ValueError):
+        return shown
+    if shown in PUBLIC:
+        return shown
+    if not isinstance(value, int):
+        return "..."
+    if parameter == "mode":
+        return oct(value)
+    for size in (2**20, 2**10):
+        if value >= size and not value % size:
+            return f"{value // size} * {' * '.join(['1024'] * (2 if size == 2**20 else 1))}"
+    return str(value)
+
 
 def shorten(_app: Sphinx, *subject: object) -> tuple[str | None, ...]:
     """A signature without internals."""
     texts = []
-    for text in subject[-2:]:  # the parameters, and what is returned
+    *_, obj, _, signature, returns = subject
+    if isinstance(signature, str):
+        signature = CONSTANT.sub(lambda found: found[1] + default_of(obj, found[2], found[3]), signature)
+    for text in (signature, returns):
         for pattern, shown in SIGNATURES:
             text = re.sub(pattern, shown, text) if isinstance(text, str) else None
         texts.append(text)
