@@ -1,7 +1,10 @@
 """What the pages name is there: tests, pages, anchors of the landing page."""
 
+import ast
+import codeop
 import itertools
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -47,6 +50,24 @@ def test_the_landing_page_includes_what_the_readme_has() -> None:
     assert len(marks) == 16
     for mark in marks:
         assert readme.count(f"\n{mark}\n") == 1, mark
+
+
+@pytest.mark.parametrize("page", ["reading", "forms", "writing"])
+def test_the_tutorial_can_be_pasted_at_a_prompt(page: str) -> None:
+    """A prompt takes line by line: a block ends with an empty line, and has none within."""
+    text = (DOCS / "tutorial" / f"{page}.rst").read_text("utf-8")
+    assert "test-setup" not in text  # whoever follows the page does not have it
+    blocks = re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)+)", text)
+    assert len(blocks) > 5
+    compiler = codeop.CommandCompiler()
+    compiler.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    for block in blocks:
+        typed: list[str] = []
+        for line in [*textwrap.dedent(block).rstrip().split("\n"), ""]:
+            typed.append(line)
+            if compiler("\n".join(typed), "<prompt>", "single") is not None:  # it raises where a prompt would complain
+                typed = []
+        assert not "".join(typed), typed
 
 
 def _title(text: str) -> str:
