@@ -391,7 +391,7 @@ async def fetch_ranges(
     :raises ParseError: as :func:`byteranges`; and the ranges are of another representation than ``if_range``.
     :raises RangeNotSatisfiable: none of the ranges is there.
 
-    ``async with fetch_ranges(session, url, [(0, 99), (None, 500)]) as parts:`` has the first 100 bytes and the last.
+    ``async with fetch_ranges(session, url, [(0, 99), (None, 500)]) as parts:`` has bytes 0 to 99 and the last 500.
     """
     asked = list(ranges)
     # A content coding would make other bytes of it, and ranges of those.

@@ -118,9 +118,9 @@ def parse_range(value: str, complete_length: int, *, max_ranges: int) -> list[tu
             first_pos, last_pos = max(complete_length - _number(suffix), 0), complete_length - 1
             in_vain = in_vain or (not complete_length and _number(suffix) > 0)
         else:
-            first_pos, last_pos = _number(first), _number(last) if last else _BEYOND
-            if last_pos < first_pos:
+            if last and _order(last) < _order(first):
                 return None
+            first_pos, last_pos = _number(first), _number(last) if last else _BEYOND
         if first_pos < complete_length:
             ranges.append((first_pos, min(last_pos, complete_length - 1)))
     if in_vain:
@@ -135,6 +135,12 @@ def parse_range(value: str, complete_length: int, *, max_ranges: int) -> list[tu
 def _number(digits: str) -> int:
     digits = digits.lstrip("0")
     return int(digits or "0") if len(digits) <= 18 else _BEYOND
+
+
+def _order(digits: str) -> tuple[int, str]:
+    """What numbers of any length can be compared by."""
+    digits = digits.lstrip("0")
+    return len(digits), digits
 
 
 def _in_order(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
