@@ -325,7 +325,8 @@ def _check_status(status: int, headers: CIMultiDictProxy[str]) -> None:
     if status == 416:
         length = parse_unsatisfied_range(headers.get(hdrs.CONTENT_RANGE, ""))
         known = "" if length is None else f", in a representation of {length} bytes"
-        raise RangeNotSatisfiable(f"the server has none of the ranges{known}", complete_length=length)
+        what = f"the server has none of the ranges{known}"
+        raise RangeNotSatisfiable(what, code="range-not-satisfiable", complete_length=length)
     if status not in (200, 206):
         raise ParseError("neither ranges nor a whole representation", code="unexpected-status")
 

@@ -103,9 +103,8 @@ def parse_range(value: str, complete_length: int, *, max_ranges: int) -> list[tu
         return None
     text = value[unit.end() :]
     if text.count(",") >= max_ranges:
-        raise RangeNotSatisfiable(
-            f"Range: more than {max_ranges} ranges", code="too-many-ranges", complete_length=complete_length
-        )
+        what = f"Range: more than {max_ranges} ranges"
+        raise RangeNotSatisfiable(what, code="too-many-ranges", complete_length=complete_length)
     specs = [spec for item in text.split(",") if (spec := item.strip(" \t"))]  # section 5.6.1: elements may be empty
     ranges: list[tuple[int, int]] = []
     in_vain = not specs
@@ -126,9 +125,8 @@ def parse_range(value: str, complete_length: int, *, max_ranges: int) -> list[tu
     if in_vain:
         return None
     if not ranges:
-        raise RangeNotSatisfiable(
-            f"Range: no such bytes in a representation of {complete_length}", complete_length=complete_length
-        )
+        what = f"Range: no such bytes in a representation of {complete_length}"
+        raise RangeNotSatisfiable(what, code="range-not-satisfiable", complete_length=complete_length)
     return _in_order(ranges)
 
 

@@ -79,9 +79,10 @@ async def test_parts_that_nobody_reads() -> None:
     for chunks in cuttings(TWO):
         parts = byteranges(response(206, BYTERANGES, chunks))
         assert [found[:3] async for found in parts] == [found[:3] for found in FOUND]
+    bad = byteranges(response(206, BYTERANGES, message(("bytes 0-3/10", b"012"), ("bytes 8-9/10", b"89"))))
+    await anext(bad)
     with pytest.raises(ParseError) as caught:
-        bad = message(("bytes 0-3/10", b"012"), ("bytes 8-9/10", b"89"))
-        assert [found[:3] async for found in byteranges(response(206, BYTERANGES, bad))] == []
+        await anext(bad)
     assert caught.value.code == "content-range-too-large"
 
 
@@ -96,9 +97,7 @@ async def test_a_part_has_what_every_part_has(tmp_path: Any) -> None:
 
 
 async def test_a_range_of_a_multipart_file_is_bytes() -> None:
-    body = message(
-        ("bytes 0-3/10", b"0123"), ("bytes 8-9/10", b"89"), content_type="multipart/form-data; boundary=c"
-    )
+    body = message(("bytes 0-3/10", b"0123"), ("bytes 8-9/10", b"89"), content_type="multipart/form-data; boundary=c")
     assert await gather(byteranges(response(206, BYTERANGES, body))) == FOUND
     one = {"Content-Type": "multipart/byteranges; boundary=c", "Content-Range": "bytes 2-5/10"}
     # RFC 9110 section 15.3.7.2: a Content-Range says that it is one part, whatever it is of.
@@ -126,7 +125,14 @@ async def test_the_boundary_in_the_content_range() -> None:
 
 ANOTHER = ("bytes 8-9/10", b"89")
 BAD: dict[str, tuple[dict[str, str], bytes, type[MultipartError], str, int, int]] = {
-    "missing": (BYTERANGES, message(("bytes 0-3/10", b"0123"), (None, b"89")), ParseError, "missing-content-range", 1, 73),
+    "missing": (
+        BYTERANGES,
+        message(("bytes 0-3/10", b"0123"), (None, b"89")),
+        ParseError,
+        "missing-content-range",
+        1,
+        73,
+    ),
     "malformed": (BYTERANGES, message(("bytes 0-/10", b"0123")), ParseError, "bad-content-range", 0, 5),
     "backwards": (BYTERANGES, message(("bytes 3-0/10", b"0123")), ParseError, "bad-content-range", 0, 5),
     "beyond the end": (BYTERANGES, message(("bytes 7-10/10", b"789x")), ParseError, "bad-content-range", 0, 5),
@@ -176,18 +182,20 @@ async def outcome(headers: dict[str, str], chunks: list[bytes]) -> tuple[list[An
     given = response(206, headers, chunks)
     seen: list[Any] = []
     parts = byteranges(given)
-    try:
+
+    async def read() -> None:
         async for found in parts:
             seen.append([found[:3], b""])
             async for chunk in found.part.iter_chunks():
                 seen[-1][1] += chunk
-    except MultipartError as exc:
-        with pytest.raises(type(exc)) as again:
-            await anext(parts)
-        assert (str(again.value), again.value is exc) == (str(exc), False)
-        assert given.is_closed
-        return seen, exc
-    raise AssertionError(f"no error after {seen}")
+
+    with pytest.raises(MultipartError) as caught:
+        await read()
+    with pytest.raises(caught.type) as again:
+        await anext(parts)
+    assert (str(again.value), again.value is caught.value) == (str(caught.value), False)
+    assert given.is_closed
+    return seen, caught.value
 
 
 @pytest.mark.parametrize("case", BAD)
