@@ -58,7 +58,8 @@ class RangePart(NamedTuple):
     complete_length: int | None
     """How many bytes the whole representation is; None where the server does not know."""
     part: BodyPartReader
-    """Its bytes. It is read before the next range is asked for."""
+    """Its bytes. It is read before the next range is asked for. Where the response is not multipart, its header fields
+    are those that say what the bytes are: Content-Type, and Content-Range or Content-Length."""
 
 
 class _Asked:
@@ -91,7 +92,7 @@ class _Asked:
         if index >= len(self._specs):
             what = f"more parts than the {len(self._specs)} ranges that were asked for"
             raise ParseError(what, code="range-not-asked-for")
-        if found.complete_length != self._complete_length:
+        if self._complete_length is None and found.complete_length is not None:
             self._complete_length = found.complete_length
             self._resolve()
         if not self._open:
@@ -120,7 +121,7 @@ class _Watch:
         self.error: MultipartError | None = None
         self._asked = None if asked is None else _Asked(asked)
         self._alone = alone
-        self._begin: PartBegin | None = None
+        self._begin: PartBegin
         self._complete_length: int | None = None
         self._size = 0  # of the part in hand, by its Content-Range
         self._left = 0  # of that, still to come
@@ -172,15 +173,13 @@ class _Watch:
 
     def _failed(self, error: MultipartError) -> MultipartError:
         """The error, which is that of the message from here on, with its place: where the part begins."""
-        begin = self._begin
-        if begin is not None:
-            error.offset, error.part_index = 0 if self._alone else begin.offset, begin.index
+        error.offset, error.part_index = 0 if self._alone else self._begin.offset, self._begin.index
         self.error = error
         return error.fresh()
 
 
 class _WatchedParser(PushMultipartParser):
-    watch = _Watch(None, alone=False)
+    watch: _Watch
 
     @property
     def error(self) -> MultipartError | None:

@@ -312,6 +312,7 @@ async def test_leaving_early() -> None:
     given = response(206, BYTERANGES, TWO)
     async with byteranges(given) as parts:
         await anext(parts)
+        assert repr(parts).startswith("<ByteRanges of <MultipartResponseWrapper")
     assert given.is_closed
     with pytest.raises(StateError, match="closed"):
         await anext(parts)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import fastapi
 import httpx
 import pytest
 import uvicorn
@@ -124,11 +125,7 @@ class UvicornServer(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def by_starlette(root: Path) -> AsyncIterator[str]:
-    async def answer(request: Request) -> Response:
-        return our_starlette.RangeResponse(root / request.path_params["name"], headers={"X-Served": "yes"})
-
-    app = Starlette(routes=[Route("/{name}", answer)])
+async def by_uvicorn(app: Any) -> AsyncIterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         server = UvicornServer(
             uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=1)
@@ -140,9 +137,27 @@ async def by_starlette(root: Path) -> AsyncIterator[str]:
         await task
 
 
+def by_starlette(root: Path) -> contextlib.AbstractAsyncContextManager[str]:
+    async def answer(request: Request) -> Response:
+        return our_starlette.RangeResponse(root / request.path_params["name"], headers={"X-Served": "yes"})
+
+    return by_uvicorn(Starlette(routes=[Route("/{name}", answer)]))
+
+
+def by_fastapi(root: Path) -> contextlib.AbstractAsyncContextManager[str]:
+    app = fastapi.FastAPI()
+
+    @app.api_route("/{name}", methods=["GET", "HEAD"])
+    def answer(name: str) -> our_starlette.RangeResponse:
+        return our_starlette.RangeResponse(root / name, headers={"X-Served": "yes"})
+
+    return by_uvicorn(app)
+
+
 OURS: dict[str, Callable[[Path], contextlib.AbstractAsyncContextManager[str]]] = {
     "aiohttp": by_aiohttp,
     "starlette": by_starlette,
+    "fastapi": by_fastapi,
 }
 
 
