@@ -185,10 +185,6 @@ class _WatchedParser(PushMultipartParser):
     def error(self) -> MultipartError | None:
         return self.watch.error or super().error
 
-    @property
-    def closed(self) -> bool:
-        return self.watch.error is None and super().closed
-
     def drop(self) -> None:
         """Nothing: what nobody wants is counted all the same."""
 

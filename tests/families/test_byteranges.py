@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from aiomultipart import (
 )
 from aiomultipart.testing import cuttings
 from tests.support.awaits import Run, at_every_await
-from tests.support.ranges import BYTERANGES, Got, gather, message, response
+from tests.support.ranges import BYTERANGES, Got, gather, message, response, taken
 
 ONE = {"Content-Type": "text/plain", "Content-Range": "bytes 2-5/10"}
 TWO = message(("bytes 0-3/10", b"0123"), ("bytes 8-9/10", b"89"))
@@ -212,6 +213,20 @@ async def test_bad_ranges(case: str) -> None:
             assert b"0123456789"[begin : end + 1].startswith(read)
 
 
+async def test_what_lenient_forgives_is_held_to_its_content_range() -> None:
+    """A missing close-delimiter is no matter where the Content-Range says that all is here."""
+    parts = byteranges(response(206, BYTERANGES, TWO.removesuffix(b"\r\n--b--\r\n")), policy=Policy.LENIENT)
+    assert await gather(parts) == FOUND
+    for chunks in cuttings(TWO.removesuffix(b"9\r\n--b--\r\n"), random_cuts=4):
+        parts = byteranges(response(206, BYTERANGES, chunks), policy=Policy.LENIENT)
+        assert await taken(await anext(parts)) == FOUND[0]
+        second = await anext(parts)
+        for _ in range(2):
+            with pytest.raises(ParseError) as caught:
+                await second.part.read()
+            assert (caught.value.code, caught.value.part_index) == ("content-range-too-large", 1)
+
+
 async def test_statuses() -> None:
     with pytest.raises(RangeNotSatisfiable) as caught:
         byteranges(response(416, {"Content-Range": "bytes */10"}, b"no"))
@@ -316,6 +331,33 @@ async def test_leaving_early() -> None:
     assert given.is_closed
     with pytest.raises(StateError, match="closed"):
         await anext(parts)
+
+
+@pytest.mark.parametrize(("headers", "body"), [(BYTERANGES, TWO), (ONE, b"2345")], ids=["many", "one"])
+async def test_leaving_early_closes_what_is_read(headers: dict[str, str], body: bytes) -> None:
+    class Generating:
+        """A response like those of httpx, which do not close the generators that they give."""
+
+        stream = None
+        status_code = 206
+        closed = 0
+
+        async def aiter_bytes(self) -> AsyncIterator[bytes]:
+            try:
+                yield body[:-1]
+                yield body[-1:]
+            finally:
+                self.closed += 1
+
+        async def aclose(self) -> None:
+            self.closed += 10
+
+    given = Generating()
+    given.headers = headers  # type: ignore[attr-defined]
+    async with byteranges(given) as parts:  # type: ignore[arg-type]
+        await (await anext(parts)).part.read_chunk(1)
+        assert given.closed == 0
+    assert given.closed == 11
 
 
 @pytest.mark.parametrize(("headers", "body"), [(BYTERANGES, TWO), (ONE, b"2345")], ids=["many", "one"])
