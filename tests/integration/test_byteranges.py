@@ -26,7 +26,8 @@ from aiomultipart import MultipartReader, ParseError, RangeNotSatisfiable, byter
 from aiomultipart.grammar.ranges import RangeSpec
 from aiomultipart.integrations import aiohttp as our_aiohttp
 from aiomultipart.integrations import starlette as our_starlette
-from tests.support.browsing import running, until
+from tests.support.browsing import until
+from tests.support.nginx import running_nginx
 from tests.support.ranges import Got, gather
 from tests.support.saving import MIB, open_files, pattern
 
@@ -66,33 +67,8 @@ def root(tmp_path: Path) -> Path:
 
 @contextlib.asynccontextmanager
 async def by_nginx(root: Path, nginx: str) -> AsyncIterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port = sock.getsockname()[1]
-    prefix = root.parent
-    configuration = prefix / "nginx.conf"
-    temporary = "".join(
-        f"{name}_temp_path {prefix}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    configuration.write_text(
-        f"daemon off; master_process off; pid {prefix}/pid; error_log {prefix}/error.log;\n"
-        f"events {{}}\nhttp {{ access_log off;\n{temporary}types {{ text/plain txt; }}\n"
-        f"server {{ listen 127.0.0.1:{port}; root {root}; }} }}\n"
-    )
-    command = (nginx, "-p", str(prefix), "-c", str(configuration), "-e", str(prefix / "error.log"))
-    async with running(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT) as process:
-
-        async def accepts() -> bool:
-            assert process.returncode is None, (await process.communicate())[0].decode()
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except ConnectionRefusedError:
-                return False
-            writer.close()
-            await writer.wait_closed()
-            return True
-
-        await until(accepts)
-        yield f"http://127.0.0.1:{port}/"
+    async with running_nginx(nginx, root.parent, f"root {root};") as url:
+        yield f"{url}/"
 
 
 @contextlib.asynccontextmanager
