@@ -37,7 +37,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"(.*\.)?[A-Z](_co)?"),  # type variables
     (
         r"py:.*",
-        r"HTTPException|Response|ObjectStore|Attributes|IncEx|(.*\.)?(_Form|MultiMapping|ReceivedBody)",
+        r"HTTPException|BackgroundTask|Response|ObjectStore|Attributes|IncEx|(.*\.)?(_Form|MultiMapping|ReceivedBody)",
     ),  # the same
     (r"py:attr", r"part"),
 ]
