@@ -15,7 +15,7 @@ LENGTH = 372  # of the longest bar
 LINE = 17
 THICK = 11
 MARGIN = 14
-NARROW, NARROW_LABELS, NARROW_LENGTH, NARROW_LINE = 400, 104, 196, 19  # the same, where a phone is to show it
+NARROW, NARROW_LABELS, NARROW_LENGTH, NARROW_LINE = 400, 100, 170, 19  # the same, where a phone is to show it
 # The two colours are of Okabe and Ito's palette, which those who confuse red and green can tell apart too.
 # Every rule begins with the class of the drawing, because docs/chart.py makes it a part of a page.
 STYLE = """\
