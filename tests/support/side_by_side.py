@@ -253,5 +253,5 @@ def compare_at_random(fast: type[Any], seed: int) -> None:
         drops=frozenset({rng.randrange(3)} if rng.random() < 0.2 else ()),
         subtype=subtype,
         limits=limits,
-        policy=rng.choice([Policy.STRICT, Policy.STANDARD, Policy.STANDARD, Policy.STANDARD, Policy.LENIENT]),
+        policy=rng.choice([Policy.STRICT, Policy.STANDARD, Policy.STANDARD, Policy.LENIENT]),
     )
