@@ -18,7 +18,7 @@ from aiomultipart.exceptions import IncompleteBody, LimitExceeded, ParseError, S
 from aiomultipart.extension import accelerator
 from aiomultipart.grammar.fields import decode_field_block, parse_field_block
 from aiomultipart.limits import Limits
-from aiomultipart.parser import END, PART_END, Defect, PartBegin, push
+from aiomultipart.parser import END, PART_END, PartBegin, push
 from aiomultipart.parser.states import State
 from aiomultipart.policy import Policy
 from tests.support.feeding import cuttings
