@@ -1125,10 +1125,8 @@ feed_parser(Module *module, Parser *self, PyObject *data)
         result = Py_NewRef(events);
     }
     else if (outcome == ODD) {
-        PyObject *rest = PyBytes_FromStringAndSize((const char *)work.bytes + work.at, work.size - work.at);
-        if (work.at == 0) {
-            Py_XSETREF(rest, Py_NewRef(work.data)); /* it may be handed on as it came */
-        }
+        PyObject *rest = work.at == 0 ? Py_NewRef(work.data) /* it may be handed on as it came */
+            : PyBytes_FromStringAndSize((const char *)work.bytes + work.at, work.size - work.at);
         if (rest != NULL && hand_over(module, self, work.base + work.at) == FINE) {
             result = ask(module, self, W_FEED_AFTER, events, rest);
         }
@@ -1158,10 +1156,8 @@ close_parser(Module *module, Parser *self, PyObject *Py_UNUSED(ignored))
     if (!is_idle(module, self)) {
         return NULL;
     }
-    if (self->reference == NULL && !is_at_close_delimiter(self)) {
-        if (hand_over(module, self, self->offset) < 0) {
-            return leave(self, NULL);
-        }
+    if (self->reference == NULL && !is_at_close_delimiter(self) && hand_over(module, self, self->offset) < 0) {
+        return leave(self, NULL);
     }
     if (self->reference != NULL) {
         return ask(module, self, W_CLOSE, NULL, NULL);

@@ -419,7 +419,7 @@ def work(times):
         for byte in (MESSAGE[:20], MESSAGE[20:60], MESSAGE[60:]): parser.feed(byte)
 work(2000)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-work(20000)
+work(250000)  # a million feeds
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     assert int(run_python(code % MESSAGE)) < 2000
@@ -445,6 +445,24 @@ def test_two_threads_get_an_error_at_worst() -> None:
     for thread in threads:
         thread.join()
     assert {type(error) for error in errors} <= {StateError, ParseError}
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="interpreters have a module since then")
+def test_an_interpreter_of_its_own() -> None:
+    code = f"""
+import _interpreters
+code = r'''
+from aiomultipart import parser
+assert parser.implementation == "c"
+print(len(list(parser.PushMultipartParser("b").feed({MESSAGE!r}))))
+'''
+for _ in range(3):
+    interpreter = _interpreters.create()
+    failed = _interpreters.run_string(interpreter, code)
+    assert failed is None, failed.formatted
+    _interpreters.destroy(interpreter)
+"""
+    assert run_python(code) == "4\n" * 3
 
 
 def test_turned_off() -> None:
