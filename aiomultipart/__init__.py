@@ -14,6 +14,7 @@ from .exceptions import (
     UnsupportedEncoding,
     UnsupportedMediaType,
 )
+from .families.replace import Frame, FrameBroadcast, FrameReader, FrameStream, frames
 from .forms.asynchronous import FormReading, read_form
 from .forms.events import Field, FormEvent
 from .forms.model import Form, UploadedFile
@@ -97,6 +98,10 @@ __all__ = (
     "FormFile",
     "FormParser",
     "FormReading",
+    "Frame",
+    "FrameBroadcast",
+    "FrameReader",
+    "FrameStream",
     "HashTarget",
     "IOBasePayload",
     "IncompleteBody",
@@ -138,6 +143,7 @@ __all__ = (
     "UploadedFile",
     "ValidatedTarget",
     "content_disposition_filename",
+    "frames",
     "get_payload",
     "hdrs",
     "parse_content_disposition",
