@@ -14,7 +14,8 @@ from .exceptions import (
     UnsupportedEncoding,
     UnsupportedMediaType,
 )
-from .families.replace import Frame, FrameBroadcast, FrameReader, FrameStream, frames
+from .families.replace.reading import Frame, FrameReader, frames
+from .families.replace.writing import FrameBroadcast, FrameStream
 from .forms.asynchronous import FormReading, read_form
 from .forms.events import Field, FormEvent
 from .forms.model import Form, UploadedFile

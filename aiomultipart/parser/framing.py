@@ -72,18 +72,16 @@ class Framing:
     :param newline: CRLF or LF, for the whole message.
     """
 
-    __slots__ = ("dash_boundary", "delimiter", "delimiter_line")
+    __slots__ = ("dash_boundary", "delimiter")
 
     newline = CRLF
     is_plain = True  # whether find() is no more than bytes.find()
-    is_loose = False  # whether a delimiter may do without its line end
     # So much of the line end before a body may belong to a delimiter: "--b" after a blank line ends an empty part.
     shared = 2
 
     def __init__(self, dash_boundary: bytes) -> None:
         self.dash_boundary = dash_boundary
         self.delimiter = self.newline + dash_boundary
-        self.delimiter_line = self.delimiter + self.newline
 
     def find(self, data: bytes, start: int, stop: int, held: int) -> tuple[int, int]:
         """Look for a delimiter in data[start:stop].
@@ -163,7 +161,6 @@ class ImageFraming(Framing):
     __slots__ = ("newline",)
 
     is_plain = False
-    is_loose = True
     shared = 0
 
     def __init__(self, dash_boundary: bytes, newline: bytes) -> None:

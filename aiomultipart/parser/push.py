@@ -193,8 +193,7 @@ class PushMultipartParser(HeaderBlocks):
 
     def _text(self, data: bytes, position: int, emit: Emit) -> int:
         """PREAMBLE, BODY, COUNTED_BODY, SURPLUS: up to a delimiter line, or where a Content-Length says."""
-        state, framing, stop = self._state, self._framing, len(data)
-        found: tuple[int, int] | None = None
+        state, framing, stop, after = self._state, self._framing, len(data), -1
         if (state is BODY or state is PREAMBLE) and framing.is_plain and not self._held.seen:
             # Nearly always that is all.
             begin = data.find(framing.delimiter, position)
@@ -219,7 +218,6 @@ class PushMultipartParser(HeaderBlocks):
                 if state is BODY:
                     emit(PART_END)
                 return self._end(after + len(_CLOSE), emit)
-            found = begin, after
         counted = self._body_end if state is COUNTED_BODY else -1
         if 0 <= counted <= stop:
             stop = counted
@@ -229,29 +227,14 @@ class PushMultipartParser(HeaderBlocks):
                     begin = framing.hold(data, position, stop) if self._ends_leniently else stop
                     return self._complete(data, position, begin, -1, emit)
                 self._deliver(data, position, begin, emit)
-                position = begin
-                found = begin, begin + len(framing.delimiter)
-            elif framing.is_loose and not self._held.seen and data.startswith(framing.delimiter_line, stop):
-                if data.find(framing.dash_boundary, position, stop + len(framing.delimiter) - 1) < 0:
-                    return self._end_as_usual(data, position, stop, emit)
-        elif state is BODY and framing.is_loose and not self._held.seen:
-            begin, _ = found = framing.find(data, position, stop, 0)
-            if data.startswith(framing.delimiter_line, begin):
-                return self._end_as_usual(data, position, begin, emit)
-        position, begin, after, kind, end = self._find_line(data, position, found, stop, emit)
+                position, after = begin, begin + len(framing.delimiter)
+        position, begin, after, kind, end = self._find_line(data, position, after, stop, emit)
         if kind is CUT and stop == counted:
             return self._complete(data, position, begin, after, emit)
         self._deliver(data, position, begin, emit)
         if kind is CUT:
             return self._hold(data, begin, end)
         return self._delimited(kind, begin, after, end, emit)
-
-    def _end_as_usual(self, data: bytes, position: int, begin: int, emit: Emit) -> int:
-        """A body ends at ``begin``, with a delimiter line that has nothing unusual about it."""
-        self._deliver(data, position, begin, emit)
-        emit(PART_END)
-        self._state = HEADERS
-        return begin + len(self._framing.delimiter)
 
     def _delimited(self, kind: Line, begin: int, after: int, end: int, emit: Emit) -> int:
         """A delimiter line is complete: it begins at ``begin``, its boundary ends at ``after``, and it at ``end``."""
@@ -265,21 +248,21 @@ class PushMultipartParser(HeaderBlocks):
         return end - len(self._framing.newline)
 
     def _find_line(
-        self, data: bytes, position: int, found: tuple[int, int] | None, stop: int, emit: Emit
+        self, data: bytes, position: int, after: int, stop: int, emit: Emit
     ) -> tuple[int, int, int, Line, int]:
         """Look for a delimiter line in data[position:stop], and hand on the text before what is none.
 
-        :param found: what looking for the first delimiter gave, where that was done.
+        :param after: where the boundary ends of a delimiter that is known to be at ``position``, or -1.
         :return: what is handed on; where the line begins, where its boundary ends, its kind, and its end. If there is
             none the kind is CUT: what is there may be the beginning of one, and was read up to the last; the third is
             -1 where not even the boundary is complete.
         """
         framing = self._framing
-        seen, self._held.seen = self._held.seen, 0
+        begin, seen, self._held.seen = position, self._held.seen, 0
         if seen >= framing.boundary_end(data):
-            begin, after = position, framing.boundary_end(data)
-        else:
-            begin, after = framing.find(data, position, stop, seen) if found is None else found
+            after = framing.boundary_end(data)
+        elif after < 0:
+            begin, after = framing.find(data, position, stop, seen)
             seen = 0
         while after >= 0:
             kind, end = framing.read_line(data, after, max(seen, after), stop)
