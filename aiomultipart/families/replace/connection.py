@@ -2,14 +2,14 @@
 
 Rules:
 
-* The parser is driven from here. Of a :class:`MultipartReader` nothing is needed but its price: a frame is read whole,
-  and nobody skips, decodes or nests it.
-* A frame is complete at its Content-Length, or at the delimiter; one without a body is none. What is gathered is bounded
-  by ``max_part_size``, however small the pieces are in which it comes.
-* The first part shows how a sender writes. LENIENT looks for what few of them do in every byte of every frame, and the
+* The parser is driven from here. Of a :class:`MultipartReader` nothing would be used but its time: a frame is read
+  whole, and nobody skips, decodes or nests it.
+* A frame is complete at its Content-Length, or at the delimiter; one without a body is none. What is gathered is
+  bounded by ``max_part_size``, however small the pieces are in which it comes.
+* The first part shows how a sender writes. LENIENT looks for what few senders do in every byte of every frame, and the
   accelerator leaves it to the reference parser: that takes twice as long. So where a stream begins with a delimiter
-  line, and no boundary is in its first frame, it is read under STANDARD up to the first error. There LENIENT takes over,
-  from the beginning of that part, and for good. Neither depends on how the input was cut.
+  line, and no boundary is in its first frame, it is read under STANDARD up to the first error. There LENIENT takes
+  over, from the beginning of that part, and for good. Neither depends on how the input was cut.
 """
 
 from __future__ import annotations
@@ -102,9 +102,7 @@ class Connection:
         self.cut = False
         """Whether it ended without a close-delimiter."""
         self._source = open_source(content)
-        self._parser = PushMultipartParser.from_content_type(
-            content_type, limits=options.limits, policy=options.policy
-        )
+        self._parser = PushMultipartParser.from_content_type(content_type, limits=options.limits, policy=options.policy)
         self._lane = _Lane.ahead_of(self._parser)
         self._begin: PartBegin | None = None  # of the part in hand, or of the last one
         self._body = _Pieces()

@@ -1,7 +1,7 @@
 """Frames for viewers: each is handed over with all that a viewer waits for before it shows it.
 
-That is the delimiter, and for Chromium the header block of the next part. A viewer who has left ends his own stream, and
-nothing else. There is no task, but for one that listens to what an ASGI server says of the client.
+That is the delimiter, and for Chromium the header block of the next part. A viewer who has left ends his own stream,
+and nothing else. There is no task, but for one that listens to what an ASGI server says of the client.
 """
 
 from __future__ import annotations
@@ -144,12 +144,13 @@ class _Script:
         """
         if type(data) is not bytes:
             data = bytes(memoryview(data))  # a str or a number is a TypeError
+        fields = (("Content-Type", content_type), *header_items(headers))
         if self._counted is not None:
-            return self._counted.frame(data, (("Content-Type", content_type), *header_items(headers)), last=last)
-        if headers:
+            return self._counted.frame(data, fields, last=last)
+        if len(fields) > 1:
             raise ValueError("for header fields of a frame's own, make the stream with lengths=True")
         if self._announced is None:
-            self._announced = AnnouncedFrames(self.boundary, (("Content-Type", content_type),))
+            self._announced = AnnouncedFrames(self.boundary, fields)
             self._content_type = content_type
         elif content_type != self._content_type:
             what = f"with the frame before, {self._content_type} was announced, not {content_type}"
