@@ -114,11 +114,13 @@ class Connection:
         """What the policy has forgiven; of many the last ones."""
         offset, index = self._shift
         return tuple(
-            defect._replace(
-                offset=None if defect.offset is None else defect.offset + offset,
-                part_index=None if defect.part_index is None else defect.part_index + index,
+            Defect(
+                kind,
+                None if at is None else at + offset,
+                None if part is None else part + index,
+                size,
             )
-            for defect in (self._parser if self._lane is None else self._lane.parser).defects
+            for kind, at, part, size in (self._parser if self._lane is None else self._lane.parser).defects
         )
 
     async def read(self, take: Take) -> None:

@@ -150,7 +150,7 @@ class _Script:
         if len(fields) > 1:
             raise ValueError("for header fields of a frame's own, make the stream with lengths=True")
         if self._announced is None:
-            self._announced = AnnouncedFrames(self.boundary, fields)
+            self._announced = AnnouncedFrames(self.boundary, content_type)
             self._content_type = content_type
         elif content_type != self._content_type:
             what = f"with the frame before, {self._content_type} was announced, not {content_type}"
