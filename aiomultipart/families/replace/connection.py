@@ -106,7 +106,7 @@ class Connection:
         self._lane = _Lane.ahead_of(self._parser)
         self._begin: PartBegin | None = None  # of the part in hand, or of the last one
         self._body = _Pieces()
-        self._is_given = False  # whether that part has ended
+        self._is_given = False  # whether its frame has been given
         self._shift = 0, 0  # where the parser began: at which byte, in which part
 
     @property
@@ -171,10 +171,10 @@ class Connection:
                         self._lane.look_at(event)
                 elif event is PART_END:
                     picture = body.taken()
-                    self._is_given = True
                     # What ends before its Content-Length because the input does is no picture.
                     if picture and begin is not None and not (short and begin.content_length is not None):
                         self.frames += 1
+                        self._is_given = True
                         take(picture, begin, not short)
                 elif type(event) is PartBegin:
                     self._begin = begin = event
