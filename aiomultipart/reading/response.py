@@ -103,7 +103,6 @@ class MultipartResponseWrapper(PartIterator):
         self.resp = resp
         self.stream = stream
         self._released = False
-        stream.on_failure(self._give_back)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.stream!r}>"
@@ -162,13 +161,14 @@ class MultipartResponseWrapper(PartIterator):
         except StateError:
             raise
         except BaseException:
-            await self._give_back()
+            await self.give_back()
             raise
-        await self._give_back()
+        await self.give_back()
 
     aclose = release
 
-    async def _give_back(self) -> None:
+    async def give_back(self) -> None:
+        """Give the response back to its client, and leave the reader as it is."""
         if self._released:
             return
         close = getattr(self.resp, "aclose", None)
