@@ -13,7 +13,7 @@ from aiomultipart.grammar.charsets import CHARSET_FIELD, lookup_charset
 from aiomultipart.grammar.fields import HeaderItems, as_multidict
 from aiomultipart.grammar.media_type import sole_content_type
 from aiomultipart.limits import DEFAULT_LIMITS, Limits
-from aiomultipart.parser import Defect, PushMultipartParser
+from aiomultipart.parser import Defect, PartBegin, PushMultipartParser
 from aiomultipart.policy import ACCEPT, FORGIVE, Policy
 from aiomultipart.sources import AsgiBody, AsgiReceive, AsgiScope, ByteStream, Source, asgi_headers, open_source
 
@@ -31,6 +31,7 @@ _LONGEST_CHARSET = 40
 class _State(enum.Enum):
     """How far a reader is."""
 
+    FIRST = "before the first part, or at it if that is not handed over, since it may name the charset"
     READING = "between parts, or at one that has been handed over"
     FETCHING = "in somebody's own fetch_next_part()"
     PENDING = "at a part that is not handed over"
@@ -38,7 +39,7 @@ class _State(enum.Enum):
     CLOSED = "closed before its end"
 
 
-_READING, _FETCHING, _PENDING, _ENDED, _CLOSED = _State  # which is quicker than to ask the enumeration
+_FIRST, _READING, _FETCHING, _PENDING, _ENDED, _CLOSED = _State  # which is quicker than to ask the enumeration
 
 
 class ReaderOptions(SizeOptions, total=False):
@@ -101,9 +102,9 @@ class MultipartReader(PartIterator):
                 parser.forgive(kind, None)
             self._cursor = cursor = Cursor(parser, Message(open_source(content)))
         parser = cursor.parser
-        # RFC 7578 section 4.6: only the first field of a form may name the charset of the others. None: not looked yet
-        may_come = parser.subtype == "form-data" and parser.policy.rules.charset_field is ACCEPT
-        self._charset: str | None = None if may_come else ""
+        # RFC 7578 section 4.6: only the first field of a form may name the charset of the others.
+        if parser.subtype == "form-data" and parser.policy.rules.charset_field is ACCEPT:
+            self._state = _FIRST
         self._sizes: SizeOptions = {}
         self._options: PartOptions = {}
         if client_max_size is not None:
@@ -191,21 +192,26 @@ class MultipartReader(PartIterator):
         :raises StateError: another task is reading this message, the reader of an outer message has moved on, or
             the reader was closed before its end.
         """
-        cursor = self._cursor
-        if (self._state is not _READING or cursor.guarded or cursor.message.blocked) and not self._check():
+        cursor, begin = self._cursor, None
+        if self._state is not _READING or cursor.guarded or cursor.message.blocked:
+            if not self._check():
+                return None
+            if self._state is not _READING:
+                begin = cursor.begin
+        if begin is None:
+            # Of small parts most are here already, and nothing has to be awaited for them.
+            begin = cursor.step() or await cursor.advance()
+        if self._state is _FIRST:
+            begin = await self._after_charset(begin)
+        if begin is None:
+            self._state = _ENDED
             return None
-        # Of small parts most are here already, and nothing has to be awaited for them.
-        while self._state is _PENDING or cursor.step() is not None or await cursor.advance() is not None:
-            if self._charset is None:
-                self._state = _PENDING
-                self._charset = await self._first_charset()
-                self._state = _READING
-                if self._charset:
-                    self._options["default_charset"] = self._charset
-                    continue
-            return await self._fetch() if self._overridden else self._make_part()
-        self._state = _ENDED
-        return None
+        if self._overridden:
+            return await self._fetch()
+        if begin.boundary is None and self.part_reader_cls is BodyPartReader and not self._options:
+            # To parse the headers takes longer than the rest, and nobody may ask for them.
+            return BodyPartReader(self._boundary, None, cursor)
+        return self._make_part()
 
     def _check(self) -> bool:
         """Whether there may be a part; raises what keeps the reader from looking."""
@@ -236,12 +242,20 @@ class MultipartReader(PartIterator):
         self._state = _READING
         return part
 
-    async def _first_charset(self) -> str:
-        """What the first field says if it is ``_charset_``, and we know that charset; its events are only looked at."""
-        cursor = self._cursor
-        if cursor.current.name != CHARSET_FIELD:
+    async def _after_charset(self, begin: PartBegin | None) -> PartBegin | None:
+        """The first part; the one after it where that is ``_charset_`` and names one that we know."""
+        charset = await self._named_charset(begin)
+        self._state = _READING
+        if not charset:
+            return begin
+        self._options["default_charset"] = charset
+        return self._cursor.step() or await self._cursor.advance()
+
+    async def _named_charset(self, begin: PartBegin | None) -> str:
+        """What the first field names; its events are only looked at."""
+        if begin is None or begin.name != CHARSET_FIELD:
             return ""
-        value, fresh = b"", list(cursor.events)
+        value, fresh = b"", list(self._cursor.events)
         while True:
             for event in fresh:
                 if not isinstance(event, bytes):
@@ -251,7 +265,7 @@ class MultipartReader(PartIterator):
                 if len(value) > _LONGEST_CHARSET:
                     return ""
             try:
-                fresh = await cursor.fill()
+                fresh = await self._cursor.fill()
             except MultipartError:
                 return ""  # which comes again when the events before it are used
 
@@ -268,13 +282,11 @@ class MultipartReader(PartIterator):
         if begin.boundary is not None:
             reader_cls = self.multipart_reader_cls or type(self)
             return reader_cls(begin.headers, cursor, **self._sizes)
-        part_cls = self.part_reader_cls
+        part_cls, options = self.part_reader_cls, self._options
         if part_cls is BodyPartReader:
-            # To parse the headers takes longer than the rest, and nobody may ask for them.
-            options = self._options
-            return part_cls(self._boundary, None, cursor, **options) if options else part_cls(self._boundary, None, cursor)
-        options = self._options.copy()
+            return part_cls(self._boundary, None, cursor, **options)
         # A subclass may want to be given them.
+        options = options.copy()
         options.setdefault("subtype", cursor.parser.subtype)
         options.setdefault("default_charset", None)
         return part_cls(self._boundary, begin.headers, cursor, **options)
