@@ -74,18 +74,18 @@ class _Cursor(Cursor):
     as the reader of a message does in its next step.
     """
 
-    __slots__ = ("_at_end", "_lookahead", "_size")
+    __slots__ = ("_lookahead", "_size", "_was_at_end")
 
     def __init__(self, parser: PushMultipartParser, lookahead: Lookahead) -> None:
         super().__init__(parser, Message(lookahead))
         self.guarded = True
         self._lookahead = lookahead
         self._size = 0
-        self._at_end = False  # when the call in hand began
+        self._was_at_end = False  # when the call in hand began
 
     def check(self, begin: PartBegin | None) -> None:
         super().check(begin)
-        self._at_end = bool(self.events) and self.events[0] is PART_END
+        self._was_at_end = self.at_end
 
     def _drop_rest(self) -> None:
         """Nothing: the parser would not say how much it drops."""
@@ -102,7 +102,7 @@ class _Cursor(Cursor):
 
     async def skip(self) -> None:
         await super().skip()
-        self._at_end = True
+        self._was_at_end = True
         await self.settle()
 
     async def settle(self) -> None:
@@ -111,7 +111,7 @@ class _Cursor(Cursor):
         :raises MultipartError: something else than CRLF and the delimiter.
         """
         parser, begin = self.parser, self.current
-        if begin.content_length is None or not self._at_end:
+        if begin.content_length is None or not self._was_at_end:
             return
         while not (len(self.events) > 1 or parser.error or parser.closed or self._lookahead.gives_back):
             try:

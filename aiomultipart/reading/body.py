@@ -6,19 +6,15 @@ is cancelled has changed nothing, and when it is called again nothing is joined 
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import cast
 
+from aiomultipart.codecs import quartets
 from aiomultipart.parser import PART_END, Event
 
 __all__ = ("Pieces",)
-
-# What may stand between the characters of base64
-_BLANKS = b"\r\n \t"
-_CHARACTER = re.compile(rb"[^\r\n \t]").finditer
 
 
 class Pieces:
@@ -34,6 +30,11 @@ class Pieces:
     async def fill(self) -> Iterable[Event]:
         """Await more; what is new is at the end of ``events`` then, and returned."""
         raise NotImplementedError
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the last byte has been taken and that is known to be the end."""
+        return bool(self.events) and self.events[0] is PART_END
 
     def take(self, size: int) -> bytes | None:
         """At most ``size`` bytes of the first piece; ``b""`` at the end, None when nothing is here."""
@@ -113,7 +114,7 @@ class Pieces:
         piece = self.events[0]
         if not isinstance(piece, bytes):
             return b""
-        whole = _whole_quartets(piece[self._start : self._start + size])
+        whole = quartets.whole(piece[self._start : self._start + size])
         if whole:
             return self._join(0, self._start + len(whole))
         count, length, missing = 0, -self._start, 4
@@ -121,16 +122,16 @@ class Pieces:
         while True:
             for event in fresh:
                 if not isinstance(event, bytes):
-                    return _at_most(size, self._join(count))
-                for character in _CHARACTER(event, 0 if count else self._start):
+                    return quartets.at_most(size, self._join(count))
+                for character in quartets.characters(event, 0 if count else self._start):
                     missing -= 1
                     if not missing:
-                        return _at_most(size, self._join(count, character.end()))
+                        return quartets.at_most(size, self._join(count, character.end()))
                 count += 1
                 length += len(event)
             if length > size:
                 # However much white space comes, it is not kept.
-                self.events.appendleft(self._join(count).translate(None, _BLANKS))
+                self.events.appendleft(self._join(count).translate(None, quartets.BLANKS))
                 count, length = 1, 4 - missing
             fresh = await self.fill()
 
@@ -153,18 +154,3 @@ class Pieces:
         if count or end or pieces:
             self._start, self._searched = end, 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def _whole_quartets(data: bytes) -> bytes:
-    """``data`` up to its last whole base64 quartet, white space not counted."""
-    extra = len(data.translate(None, _BLANKS)) % 4
-    end = len(data)
-    while extra:
-        end -= 1
-        extra -= data[end] not in _BLANKS
-    return data[:end]
-
-
-def _at_most(size: int, data: bytes) -> bytes:
-    """A quartet, without its white space if it is too long."""
-    return data if len(data) <= size else data.translate(None, _BLANKS)

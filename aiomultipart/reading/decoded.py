@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from aiomultipart.codecs import Codec
-from aiomultipart.exceptions import MultipartError, StateError
+from aiomultipart.exceptions import MultipartError
 from aiomultipart.parser import PART_END, Event, PartBegin
 from aiomultipart.work import Jobs, Pump
 
 from .body import Pieces
 
-__all__ = ("DecodedBody", "Whole")
+__all__ = ("DecodedBody",)
 
 
 class DecodedBody(Pieces):
@@ -18,7 +18,7 @@ class DecodedBody(Pieces):
     __slots__ = ("_begin", "_codec", "_pump", "_raw")
 
     def __init__(self, raw: Pieces, codec: Codec, jobs: Jobs, begin: PartBegin) -> None:
-        """Decode what ``raw`` gives.
+        """Decode what ``raw`` gives; it is not asked for anything once the codec has been told of the end.
 
         :param jobs: knows of the thread.
         :param begin: what the part was begun with, for errors.
@@ -49,7 +49,7 @@ class DecodedBody(Pieces):
             data = await raw.receive()
             if data is not None:
                 codec.feed_data(data)
-            if raw.events and raw.events[0] is PART_END:
+            if raw.at_end:
                 codec.feed_eof()
 
     async def drop(self) -> None:
@@ -57,17 +57,3 @@ class DecodedBody(Pieces):
         self.events.clear()
         self.events.append(PART_END)
         await self._pump.finish()
-
-
-class Whole(Pieces):
-    """A body that is all here."""
-
-    __slots__ = ()
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__()
-        self.events += (data, PART_END) if data else (PART_END,)
-
-    async def fill(self) -> tuple[Event]:
-        """Never called: nothing more comes."""
-        raise StateError("there is nothing to wait for")

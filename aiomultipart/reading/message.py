@@ -77,14 +77,6 @@ class Message(Jobs):
                 break
         return self.error
 
-    async def receive(self) -> bytes | None:
-        """The next bytes of the message; None at the end."""
-        self.blocked = True
-        try:
-            return await self.source.receive()
-        finally:
-            self.blocked = False
-
     async def result(self, job: asyncio.Future[T]) -> T:
         """Wait for the thread; a wait that is cancelled leaves it at work for the next one."""
         self.check()
@@ -153,20 +145,6 @@ class Cursor(Pieces):
         """Whether the reader of an outer message has moved on from the part that this level is in."""
         return self.outer is not None and (self.place is None or self.outer.is_past(self.place))
 
-    def at_end_of(self, begin: PartBegin) -> bool:
-        """Whether the last byte of the part has been handed out and that is known to be the end."""
-        events = self.events
-        return self.is_past(begin) or (bool(events) and events[0] is PART_END)
-
-    @property
-    def ended(self) -> bool:
-        """Whether there are no more parts."""
-        return bool(self.events) and self.events[0] is END
-
-    def defects_of(self, begin: PartBegin) -> tuple[Defect, ...]:
-        """What the policy has forgiven in a part so far."""
-        return tuple(defect for defect in self.parser.defects if defect.part_index == begin.index)
-
     @property
     def defects(self) -> tuple[Defect, ...]:
         """What was forgiven before the place that the caller has come to, and before an error."""
@@ -220,7 +198,7 @@ class Cursor(Pieces):
 
         :raises LimitExceeded: ``max_parts``, ``max_total_header_bytes``; and whatever :meth:`fill` raises.
         """
-        while not self.ended:
+        while not (self.events and self.events[0] is END):
             if self._error is not None:
                 await self.fail()
                 raise self._error.fresh()
@@ -238,7 +216,7 @@ class Cursor(Pieces):
         self._start = self._searched = 0
         if not events:
             self._drop_rest()
-        return bool(events)
+        return self.at_end
 
     def _drop_rest(self) -> None:
         self.parser.drop()
@@ -270,8 +248,9 @@ class Cursor(Pieces):
         :raises MultipartError: the same error again, freshly, once there is one and all events before it are used.
         :raises StateError: the input seems to have ended, but perhaps only for what is read from.
         """
-        self.check_level()
-        parser = self.parser
+        parser, message = self.parser, self.message
+        if message.blocked or self.outer is not None:
+            self.check_level()
         try:
             if parser.error is not None:
                 raise parser.error.fresh()
@@ -279,7 +258,11 @@ class Cursor(Pieces):
                 raise StateError("the message has ended, and there is nothing to wait for")
             if self.outer is not None:
                 return self._parse(await self.outer.receive())
-            data = await self.message.receive()
+            message.blocked = True
+            try:
+                data = await message.source.receive()
+            finally:
+                message.blocked = False
             if data is None and self._ends_in_doubt():
                 raise StateError("what is read from seems to have ended after a read was cancelled, in mid-message")
             return self._parse(data)

@@ -24,7 +24,7 @@ from aiomultipart.work import PIECE, Jobs
 
 from .alone import cursor_alone
 from .body import Pieces
-from .decoded import DecodedBody, Whole
+from .decoded import DecodedBody
 from .message import Cursor
 
 if TYPE_CHECKING:
@@ -207,7 +207,8 @@ class BodyPartReader:
     @property
     def defects(self) -> tuple[Defect, ...]:
         """What the policy has forgiven in this part so far. ``part-cut-short`` says that its body has no end."""
-        return self._cursor.defects_of(self._at)
+        index = self._at.index
+        return tuple(defect for defect in self._cursor.parser.defects if defect.part_index == index)
 
     @property
     def depth(self) -> int:
@@ -222,7 +223,7 @@ class BodyPartReader:
 
     def at_eof(self) -> bool:
         """Whether the last byte of the raw body has been handed out and that is known to be the end."""
-        return self._cursor.at_end_of(self._at)
+        return self._cursor.at_end or self._cursor.is_past(self._at)
 
     async def read(self, *, decode: bool = False) -> bytes:
         """The rest of the body.
@@ -464,9 +465,13 @@ class BodyPartReader:
 
     async def decode_iter(self, data: bytes) -> AsyncIterator[bytes]:
         """As :meth:`decode`, in pieces of at most ``max_decompress_size`` bytes; long work is done in a thread."""
-        pieces: Pieces = Whole(data)
         codec = self._make_decoder()
-        if codec is not None:
-            pieces = DecodedBody(pieces, codec, Jobs(), self._fields)
+        if codec is None:
+            if data:
+                yield data
+            return
+        codec.feed_data(data)
+        codec.feed_eof()
+        pieces = DecodedBody(self._cursor, codec, Jobs(), self._fields)
         while piece := await pieces.some(self._max_decompress_size or PIECE):  # 0: no bound, for aiohttp
             yield piece
