@@ -132,7 +132,7 @@ class BodyPartReader:
             if value is not None:
                 what.append(f"{field}={value!r}")
         what.append(begin.content_type or "without a Content-Type")
-        if self._cursor.begin is not self._at:
+        if self._cursor.is_past(self._at):
             what.append("the reader has moved on")
         else:
             what.append("at its end" if self.at_eof() else "to be read")
@@ -175,10 +175,10 @@ class BodyPartReader:
         """``type/subtype`` in lower case. Without a Content-Type, what RFC 2046 section 5.1 has as the default:
         ``text/plain`` (in a digest ``message/rfc822``); ``application/octet-stream`` when it is no media type.
         """
-        content_type = self._fields.content_type
-        if content_type is not None:
-            return content_type
-        if hdrs.CONTENT_TYPE in self.headers:
+        begin = self._begin or self._fields
+        if begin.content_type is not None:
+            return begin.content_type
+        if begin.defects and hdrs.CONTENT_TYPE in self.headers:
             return "application/octet-stream"
         return "message/rfc822" if self._cursor.parser.subtype == "digest" else "text/plain"
 
