@@ -181,6 +181,8 @@ class Cursor(Pieces):
         self._start = self._searched = 0
         while events:
             event = events.popleft()
+            if event is PART_END:
+                continue
             if type(event) is PartBegin:  # which takes half as long as isinstance()
                 if self._counts and (error := self.message.count(event, self.parser.limits)) is not None:
                     self._error = error

@@ -84,6 +84,7 @@ class BodyPartReader:
     _decoded: Pieces | None = None  # the raw body, where there is nothing to undo; None before somebody asks
     _default_charset: str | None = None
     _max_decompress_size = 256 * 1024
+    _client_max_size: int | None = None
     _max_size_error_cls: type[Exception] | None = None
 
     # To take options by name would cost as much as all the rest.
@@ -94,7 +95,6 @@ class BodyPartReader:
         content: ByteStream | Cursor,
         **options: Unpack[PartOptions],
     ) -> None:
-        self._client_max_size: int | None = None
         if options:
             self._set_options(**options)
         if isinstance(content, Cursor):

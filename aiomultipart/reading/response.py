@@ -76,6 +76,7 @@ def named(error: ParseError, response: Response) -> ParseError:
         return error
     named = error.fresh()
     named.message = f"{error.message}; this is the response {status} of {_without_userinfo(url)}"
+    named.args = (named.message,)
     return named
 
 

@@ -148,8 +148,9 @@ class Response:
 def test_a_response_that_is_another_page_is_named() -> None:
     response = Response(b"", "text/html")
     response.status = 404
-    with pytest.raises(UnsupportedMediaType, match=r"not text/html; .* 404 of http://example\.org/x$"):
+    with pytest.raises(UnsupportedMediaType, match=r"not text/html; .* 404 of http://example\.org/x$") as caught:
         MultipartReader.from_response(response)
+    assert "the response 404 of" in repr(caught.value)
 
 
 class Synchronous:
