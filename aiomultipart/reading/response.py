@@ -96,8 +96,8 @@ class MultipartResponseWrapper(PartIterator):
     :param stream: the reader over its body.
 
     It has what a :class:`MultipartReader` has. The response is given back to its client once: when :meth:`next` returns
-    None, when an error has ended the message, wherever that was raised, by :meth:`release`, and by leaving
-    ``async with``.
+    None, by :meth:`release`, and by leaving ``async with``; and where :meth:`MultipartReader.from_response` has made
+    it, when an error has ended the message, wherever that was raised.
     """
 
     def __init__(self, resp: Response, stream: MultipartReader) -> None:
