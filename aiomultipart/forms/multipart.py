@@ -216,9 +216,7 @@ class MultipartForm:
         codec = self._decoder(part)
         if codec is None:
             return raw
-        codec.feed_data(raw)
-        codec.feed_eof()
-        return b"".join(iter(lambda: codec.read(_PIECE), b""))
+        return codec.whole(raw)
 
     def _end_field(self) -> None:
         part, raw = self._part, bytes(self._raw)
