@@ -94,7 +94,7 @@ class MultipartWriter(Payload):
             content_type = _media_type(subtype, None) + boundary
         else:
             content_type = _media_type(subtype, boundary)
-        self._fields = [("Content-Type", content_type)]
+        self._text = f"Content-Type: {content_type}\r\n"
         self._parts: list[Payload] = []
         self._message = Message(boundary, self._parts, subtype.lower() == "form-data", chosen)
         self._is_nested = False
@@ -157,7 +157,7 @@ class MultipartWriter(Payload):
         except registry.LookupError:
             raise TypeError(registry.advice(obj)) from None
         if factory is not None:
-            payload = factory(obj, headers=headers)
+            payload = factory(obj) if headers is None else factory(obj, headers=headers)
         else:
             payload = obj
             if headers is not None:
@@ -173,7 +173,7 @@ class MultipartWriter(Payload):
             if payload is self or (self._is_nested and any(inner is self for inner in payload.walk())):
                 raise ValueError("a writer cannot be a part of itself")
             payload._is_nested = True  # noqa: SLF001
-        layout.prepare_part(payload, len(self._parts), self._message.in_form_data)
+        payload.become_part(len(self._parts), self._message.in_form_data)
         self._parts.append(payload)
         return payload
 

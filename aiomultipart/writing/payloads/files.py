@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from aiomultipart.exceptions import StateError
 from aiomultipart.work import in_thread, read_ahead
-from aiomultipart.writing.head import HeadersLike, charset_of, check_charset, header_items, value_of
+from aiomultipart.writing.head import HeadersLike, charset_of, check_charset, header_items
 from aiomultipart.writing.sinks import closing
 
 from .base import READ_SIZE, Payload
@@ -73,7 +73,7 @@ class FilePayload(Payload):
             kwargs["filename"] = file_name(value)
         super().__init__(value, *args, **kwargs)
         if self._filename and disposition is not None:
-            if value_of(self.fields(), "content-disposition") is None:
+            if self.disposition is None:
                 self.set_content_disposition(disposition, filename=self._filename)
 
 
