@@ -62,7 +62,7 @@ async def read_ahead(read: Callable[[], bytes], pieces: int) -> AsyncIterator[by
     The way to a thread and back takes as long as to read some 256 KiB. So the thread goes on while there is room for
     what it reads; when there is none it is given back, and not kept from others by one who is slow to take bytes.
 
-    :param pieces: for how many there is room; one more is with the caller.
+    :param pieces: for how many there is room; one more is with the caller. With 0, none is read before it is asked for.
     """
     loop = asyncio.get_running_loop()
     ready: deque[bytes] = deque()
@@ -73,7 +73,7 @@ async def read_ahead(read: Callable[[], bytes], pieces: int) -> AsyncIterator[by
         nonlocal goes_on
         goes_on = False
         while not stopped:
-            if len(ready) == pieces:
+            if len(ready) == pieces > 0:
                 goes_on = True
                 return
             piece = read()
@@ -81,7 +81,10 @@ async def read_ahead(read: Callable[[], bytes], pieces: int) -> AsyncIterator[by
                 return
             ready.append(piece)
             del piece  # or it would be kept while the next one is read
+            goes_on = pieces == 0
             loop.call_soon_threadsafe(more.set)
+            if goes_on:
+                return
 
     def worked(job: asyncio.Future[None]) -> None:
         with contextlib.suppress(asyncio.CancelledError):
@@ -93,7 +96,7 @@ async def read_ahead(read: Callable[[], bytes], pieces: int) -> AsyncIterator[by
         while True:
             piece = ready.popleft() if ready else None
             # That a job is done is news that the loop brings, so nothing of this changes meanwhile.
-            if not ready and goes_on and (job is None or job.done()):
+            if not ready and (pieces or piece is None) and goes_on and (job is None or job.done()):
                 job = loop.run_in_executor(None, work)
                 job.add_done_callback(worked)
             if piece is not None:

@@ -424,11 +424,8 @@ class Payload:
         return opened(self.serialize())
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """All bytes as text.
-
-        :raises TypeError: they take an event loop, and have not been kept by :meth:`as_bytes`.
-        """
-        return b"".join(self.as_blocks()).decode(encoding, errors)
+        """All bytes as text; raises as :meth:`serialize`."""
+        return self.to_bytes().decode(encoding, errors)
 
     async def close(self) -> None:
         """Close what is sent, where it is a file."""

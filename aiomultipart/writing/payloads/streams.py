@@ -10,7 +10,7 @@ from aiomultipart.exceptions import StateError
 from aiomultipart.sources import AsyncReadable
 
 from .base import DEFAULT_CHUNK_SIZE, READ_SIZE, Payload
-from .files import FilePayload, TextEncoder
+from .files import FilePayload, text_encoder
 
 __all__ = ("AsyncIterablePayload", "AsyncReadablePayload")
 
@@ -92,12 +92,12 @@ class AsyncReadablePayload(FilePayload):
                 raise
             self._consumed = self._start is None
         size = READ_SIZE if self._start is not None else DEFAULT_CHUNK_SIZE  # a file is read in a thread
-        encoder = TextEncoder(self)
+        encode = text_encoder(self)
         more = True
         while more:
             chunk = await self._value.read(size)
             more = bool(chunk)
-            chunk = encoder.encode(chunk)
+            chunk = encode(chunk)
             if chunk:
                 yield chunk
             del chunk
