@@ -353,9 +353,10 @@ async def chunks(layout: Layout) -> AsyncIterator[bytes]:
             continue
         async with closing(step.as_chunks()) as fetched:
             async for chunk in fetched:
-                size = len(chunk)
-                pieces = await in_thread(rendering.take, chunk) if rendering.takes_long(size) else rendering.take(chunk)
-                del chunk  # or it would be kept while the next one is made
+                size, box = len(chunk), [chunk]
+                del chunk  # or it would be kept while the next one is made, as by a thread that has done with it
+                take = partial(_take_from, box, rendering)
+                pieces = await in_thread(take) if rendering.takes_long(size) else take()
                 long = rendering.encodes and size >= JOINED
                 for piece in pieces:
                     yield piece
@@ -365,6 +366,10 @@ async def chunks(layout: Layout) -> AsyncIterator[bytes]:
                     await give_way()
         for piece in await in_thread(rendering.take, None) if rendering.takes_long(0) else rendering.take(None):
             yield piece
+
+
+def _take_from(box: list[bytes], rendering: _Rendering) -> Sequence[bytes]:
+    return rendering.take(box.pop())
 
 
 def blocks(layout: Layout) -> Iterator[bytes]:

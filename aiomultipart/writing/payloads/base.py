@@ -40,9 +40,8 @@ __all__ = ("DEFAULT_CHUNK_SIZE", "READ_SIZE", "UNSET", "Message", "Payload", "Un
 
 DEFAULT_CHUNK_SIZE: Final = 64 * 1024
 """What an async source is asked for at a time, in bytes."""
-READ_SIZE: Final = 288 * 1024
-"""What a file is read in, in bytes. The way to a thread and back costs 35 to 125 us, so with 128 KiB a file takes twice
-as long; and some six chunks are held at a time, by threads that ended too, which shall be less than 2 MiB."""
+READ_SIZE: Final = 256 * 1024
+"""What a file is read in, in bytes."""
 
 
 class Unset(Enum):

@@ -31,6 +31,10 @@ __all__ = (
     "text_encoder",
 )
 
+# Chunks that are read in one way to a thread and back, which takes as long as to read one; with the one that the caller
+# has and the one that is read, they are less than 2 MiB.
+_AHEAD = 4
+
 
 def file_name(value: object) -> str | None:
     """The base name of a file object or path; None where it has none."""
@@ -80,7 +84,8 @@ class FilePayload(Payload):
         """The file's bytes, read in a thread, and ahead where that cannot take for ever."""
         blocks: Iterator[bytes] = self.blocks()
         try:
-            async with closing(read_ahead(partial(next, blocks, b""), 1 if self._is_on_disk() else 0)) as fetched:
+            ahead = _AHEAD if self._is_on_disk() else 0
+            async with closing(read_ahead(partial(next, blocks, b""), ahead)) as fetched:
                 async for block in fetched:
                     yield block
                     del block  # or it would be kept while the next one is made
