@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 from .exceptions import MultipartError
@@ -56,8 +56,8 @@ async def uninterrupted(job: asyncio.Future[T]) -> T:
     raise cancelled
 
 
-async def read_ahead(read: Callable[[], bytes], pieces: int) -> AsyncIterator[bytes]:
-    """What ``read`` gives, called in a thread until it gives nothing, and ahead of whoever takes it.
+async def read_ahead(read: Generator[bytes], pieces: int) -> AsyncIterator[bytes]:
+    """What ``read`` gives, run in a thread to its end, and ahead of whoever takes it; it is closed with this.
 
     The way to a thread and back takes as long as to read some 256 KiB. So the thread goes on while there is room for
     what it reads; when there is none it is given back, and not kept from others by one who is slow to take bytes.
@@ -76,13 +76,14 @@ async def read_ahead(read: Callable[[], bytes], pieces: int) -> AsyncIterator[by
             if len(ready) == pieces > 0:
                 goes_on = True
                 return
-            piece = read()
+            piece = next(read, b"")
             if not piece:
                 return
             ready.append(piece)
             del piece  # or it would be kept while the next one is read
             goes_on = pieces == 0
-            loop.call_soon_threadsafe(more.set)
+            if not more.is_set():  # it is waited for
+                loop.call_soon_threadsafe(more.set)
             if goes_on:
                 return
 
@@ -106,12 +107,16 @@ async def read_ahead(read: Callable[[], bytes], pieces: int) -> AsyncIterator[by
                 return
             else:
                 more.clear()
-                await more.wait()
+                if not ready:
+                    await more.wait()
     finally:
         stopped = True
-        if job is not None and not job.done():
-            with contextlib.suppress(Exception):
-                await uninterrupted(job)
+        try:
+            if job is not None and not job.done():
+                with contextlib.suppress(Exception):
+                    await uninterrupted(job)
+        finally:
+            read.close()
 
 
 async def to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:

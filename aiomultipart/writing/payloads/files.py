@@ -8,15 +8,13 @@ import io
 import os
 import stat
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Generator
 from pathlib import Path, PurePath
 from typing import IO, Any
 
 from aiomultipart.exceptions import StateError
 from aiomultipart.work import in_thread, read_ahead
 from aiomultipart.writing.head import HeadersLike, charset_of, check_charset, header_items
-from aiomultipart.writing.sinks import closing
 
 from .base import READ_SIZE, Payload
 
@@ -80,18 +78,13 @@ class FilePayload(Payload):
         """Whether it is read by position, which cannot take for ever as with a pipe."""
         return False
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[bytes]:
         """The file's bytes, read in a thread, and ahead where that cannot take for ever."""
-        blocks: Iterator[bytes] = self.blocks()
-        try:
-            ahead = _AHEAD if self._is_on_disk() else 0
-            async with closing(read_ahead(partial(next, blocks, b""), ahead)) as fetched:
-                async for block in fetched:
-                    yield block
-                    del block  # or it would be kept while the next one is made
-        finally:
-            if isinstance(blocks, Generator):
-                blocks.close()  # and what it has opened
+        return read_ahead(self.blocks(), _AHEAD if self._is_on_disk() else 0)
+
+    def blocks(self) -> Generator[bytes]:
+        """The file's bytes."""
+        raise NotImplementedError
 
 
 class IOBasePayload(FilePayload):
@@ -123,7 +116,7 @@ class IOBasePayload(FilePayload):
         if self.consumed:
             raise StateError(f"{self._filename or 'the file'} can be sent only once: it cannot be rewound")
 
-    def blocks(self) -> Iterator[bytes]:
+    def blocks(self) -> Generator[bytes]:
         """The file's bytes."""
         self._started = True
         position, by_position = self._start, self._is_on_disk()
@@ -255,7 +248,7 @@ class PathPayload(FilePayload):
         if self.size is not None and not os.access(path, os.R_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
-    def blocks(self) -> Iterator[bytes]:
+    def blocks(self) -> Generator[bytes]:
         """The file's bytes."""
         with Path(os.fsdecode(self._value)).open("rb", buffering=0) as file:
             while block := file.read(READ_SIZE):
