@@ -21,7 +21,7 @@ from .head import Field, render
 from .payloads.base import Message, Payload
 from .sinks import closing
 
-__all__ = ("JOINED", "Frames", "Layout", "blocks", "chunks", "fetched", "lay_out", "require_no_loop")
+__all__ = ("JOINED", "Frames", "Layout", "blocks", "chunks", "lay_out", "rewound", "without_a_loop")
 
 JOINED = 64 * 1024
 """Pieces are joined until they are this many bytes."""
@@ -127,11 +127,10 @@ def _lay_out(message: Message, close_boundary: bool, laid_out: Mapping[int, Layo
     return Layout(items, None if of_bodies is None else of_bodies + framed, boundary.encode(), chosen)
 
 
-def fetched(layout: Layout) -> Iterator[Body]:
-    """All bodies that have to be fetched, those of nested messages included."""
+def _fetched(layout: Layout) -> Iterator[Body]:
     layouts = [layout]
-    while layouts:
-        for item in layouts.pop().items:
+    for each in layouts:  # and those found meanwhile
+        for item in each.items:
             if isinstance(item, Body):
                 if item.nested is None:
                     yield item
@@ -139,15 +138,26 @@ def fetched(layout: Layout) -> Iterator[Body]:
                     layouts.append(item.nested)
 
 
-def require_no_loop(layout: Layout) -> None:
-    """Raise unless the message can be had without an event loop.
+def rewound(layout: Layout) -> Layout:
+    """The layout, with what has to be fetched ready for that.
+
+    :raises StateError: a part has been sent and cannot be sent again.
+    """
+    for body in _fetched(layout):
+        body.payload.rewind()
+    return layout
+
+
+def without_a_loop(layout: Layout) -> Layout:
+    """The layout, if it can be had without an event loop.
 
     :raises TypeError: a part cannot.
     """
-    for body in fetched(layout):
+    for body in _fetched(layout):
         if not body.payload.has_blocks:
             name = body.payload.disposition
             raise body.payload.needs_a_loop(f"part {body.number}" + ("" if name is None else f" ({name})"))
+    return layout
 
 
 # Rendering
@@ -373,7 +383,7 @@ def _take_from(box: list[bytes], rendering: _Rendering) -> Sequence[bytes]:
 
 
 def blocks(layout: Layout) -> Iterator[bytes]:
-    """As :func:`chunks`, without an event loop; only after :func:`require_no_loop`."""
+    """As :func:`chunks`, without an event loop; only after :func:`without_a_loop`."""
     rendering = _Rendering(layout)
     for step in rendering.steps():
         if isinstance(step, bytes):

@@ -50,6 +50,9 @@ class BodyPartReaderPayload(Payload):
                 given = {name: text for name, text in params.items() if text is not None}
                 self.set_content_disposition(disptype, True, "utf-8", **given)
 
+    def _once(self) -> bool:
+        return True
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """The decoded body."""
         self._consumed = True

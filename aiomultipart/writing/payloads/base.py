@@ -368,6 +368,11 @@ class Payload:
             raise NotImplementedError(f"{type(self).__name__} defines neither chunks() nor write()")
         return at_once(self.blocks())
 
+    def ready_chunks(self) -> AsyncIterator[bytes]:
+        """The bytes, ready to be sent."""
+        self.rewind()
+        return self.as_chunks()
+
     async def write(self, writer: Writer) -> None:
         """Write all bytes to ``writer``.
 
@@ -379,8 +384,7 @@ class Payload:
 
     async def write_with_length(self, writer: Writer, content_length: int | None) -> None:
         """Write at most ``content_length`` bytes, or all when it is None; otherwise as :meth:`write`."""
-        self.rewind()
-        chunks = self.as_chunks()
+        chunks = self.ready_chunks()
         await send(chunks if content_length is None else first_bytes(chunks, content_length), writer)
 
     async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
@@ -391,15 +395,19 @@ class Payload:
         :raises StateError: it has been sent and cannot be sent again.
         """
         self.rewind()
+        await self.keep()
         whole = self.in_memory()
-        if whole is None:
-            whole = b"".join([chunk async for chunk in self.as_chunks()])
-            if self._consumed and "write" not in self._defined_by:
-                self._kept, self._consumed = whole, False
-        return whole
+        return b"".join([chunk async for chunk in self.as_chunks()]) if whole is None else whole
+
+    def _once(self) -> bool:
+        """Whether it can be read only once."""
+        return False
 
     async def keep(self) -> None:
-        """As :meth:`as_bytes`, where the source can be read only once; else nothing."""
+        """Read it, where that can be done only once, and keep what was read."""
+        if self._kept is None and self._once():
+            self._kept = b"".join([chunk async for chunk in self.as_chunks()])
+            self._consumed = False
 
     def serialize(self) -> Serialized:
         """The bytes without an event loop: an iterator, read as it goes.
@@ -430,8 +438,8 @@ class Payload:
         """Close what is sent, where it is a file."""
 
 
-def _fields_in(text: str) -> list[Sequence[str]]:
-    return [line.split(": ", 1) for line in text.split("\r\n")[:-1]]
+def _fields_in(text: str) -> list[Field]:
+    return [line.partition(": ")[::2] for line in text.split("\r\n")[:-1]]
 
 
 async def at_once(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:

@@ -103,7 +103,7 @@ class JsonPayload(StringPayload):
         **kwargs: Any,
     ) -> None:
         text = (_encode_json if dumps is json.dumps else dumps)(value)
-        if encoding is headers is filename is None and content_type == "application/json":
+        if encoding is None and headers is None and filename is None and content_type == "application/json":
             self._value = data = text.encode()
             self._size = len(data)
         else:

@@ -57,10 +57,8 @@ class AsyncIterablePayload(Payload):
             if isinstance(iterator, AsyncGenerator):
                 await iterator.aclose()
 
-    async def keep(self) -> None:
-        """Read an iterator, which can be read only once, and keep its bytes."""
-        if isinstance(self._value, AsyncIterator):
-            await self.as_bytes()
+    def _once(self) -> bool:
+        return isinstance(self._value, AsyncIterator)
 
 
 def _has_ended(generator: AsyncGenerator[Any, Any]) -> bool:
@@ -102,10 +100,8 @@ class AsyncReadablePayload(FilePayload):
                 yield chunk
             del chunk
 
-    async def keep(self) -> None:
-        """Read a stream, which can be read only once, and keep its bytes."""
-        if not hasattr(self._value, "seek"):
-            await self.as_bytes()
+    def _once(self) -> bool:
+        return not hasattr(self._value, "seek")
 
     async def close(self) -> None:
         """Close the source, where it can be."""
