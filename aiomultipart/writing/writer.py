@@ -71,6 +71,7 @@ class MultipartWriter(Payload):
     sets off what builds a message.
     """
 
+    _value: list[Payload]  # its parts
     # Whether its bytes are those of its layout; a subclass may make other ones.
     _renders_by_layout: ClassVar[bool] = True
 
@@ -93,7 +94,7 @@ class MultipartWriter(Payload):
         else:
             content_type = _media_type(subtype, boundary)
         self._text = f"Content-Type: {content_type}\r\n"
-        self._value = self._parts = parts = list[Payload]()
+        self._value = parts = list[Payload]()
         self._message = Message(boundary, parts, subtype.lower() == "form-data", chosen)
         self._is_nested = False
         self._closed = 0  # parts
@@ -118,13 +119,13 @@ class MultipartWriter(Payload):
     # No __iter__, or httpx would take the writer for a synchronous body; "for part in writer" works by indexing.
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self._value)
 
     def __bool__(self) -> bool:
         return True
 
     def __getitem__(self, index: int) -> Part:
-        payload = self._parts[index]
+        payload = self._value[index]
         return Part(payload, *codings(payload.headers))
 
     if TYPE_CHECKING:
@@ -171,8 +172,8 @@ class MultipartWriter(Payload):
             if payload is self or (self._is_nested and any(inner is self for inner in payload.walk())):
                 raise ValueError("a writer cannot be a part of itself")
             payload._is_nested = True  # noqa: SLF001
-        payload.become_part(len(self._parts), self._message.in_form_data)
-        self._parts.append(payload)
+        payload.become_part(len(self._value), self._message.in_form_data)
+        self._value.append(payload)
         return payload
 
     def append_json(self, obj: Any, headers: HeadersLike | None = None) -> Payload:
@@ -203,7 +204,7 @@ class MultipartWriter(Payload):
 
     def walk(self) -> Iterator[Payload]:
         """All payloads that are in it, however deep, where their bytes are by a layout."""
-        found: list[Sequence[Payload]] = [self._parts]
+        found: list[Sequence[Payload]] = [self._value]
         for parts in found:
             for payload in parts:
                 yield payload
@@ -295,7 +296,7 @@ class MultipartWriter(Payload):
     def _to_close(self) -> list[Payload]:
         """Its own parts that have to be closed and have not been asked to; it counts as closed."""
         self._consumed = True
-        parts, self._closed = self._parts[self._closed :], len(self._parts)
+        parts, self._closed = self._value[self._closed :], len(self._value)
         return [payload for payload in parts if payload.message() is None and not payload.autoclose]
 
     async def close(self) -> None:
