@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from typing import Any, TypeVar
 
 from .exceptions import MultipartError
@@ -56,8 +56,8 @@ async def uninterrupted(job: asyncio.Future[T]) -> T:
     raise cancelled
 
 
-async def read_ahead(read: Generator[bytes], pieces: int) -> AsyncIterator[bytes]:
-    """What ``read`` gives, run in a thread to its end, and ahead of whoever takes it; it is closed with this.
+async def read_ahead(read: Iterator[bytes], pieces: int) -> AsyncIterator[bytes]:
+    """What ``read`` gives, called for in a thread, and ahead of whoever takes it; a generator is closed with this.
 
     The way to a thread and back takes as long as to read some 256 KiB. So the thread goes on while there is room for
     what it reads; when there is none it is given back, and not kept from others by one who is slow to take bytes.
@@ -116,7 +116,8 @@ async def read_ahead(read: Generator[bytes], pieces: int) -> AsyncIterator[bytes
                 with contextlib.suppress(Exception):
                     await uninterrupted(job)
         finally:
-            read.close()
+            if isinstance(read, Generator):
+                read.close()
 
 
 async def to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:

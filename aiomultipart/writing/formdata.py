@@ -148,8 +148,8 @@ class FormData:
                 value = str(value)
             try:
                 factory = registry.payload_factory(value)
-            except registry.LookupError:
-                raise TypeError(f"{registry.advice(value)} (as field {name!r})") from None
+            except registry.LookupError as exc:
+                raise TypeError(f"{exc} (as field {name!r})") from None
             if factory is None:
                 part = value
             elif content_type is None and self._charset is None:

@@ -306,7 +306,7 @@ class _Writes:
                 self._abandon()
                 if isinstance(exc, StopAsyncIteration):
                     # From here it would be taken for the end of the chunks.
-                    raise RuntimeError("write() raised StopAsyncIteration") from exc
+                    raise RuntimeError("write() raised StopAsyncIteration") from exc  # noqa: TRY004
                 raise
             resume, value = coroutine.send, None
             if asyncio.isfuture(yielded):

@@ -151,10 +151,7 @@ class MultipartWriter(Payload):
         :raises ValueError: a header field cannot be written, or is not allowed in form-data.
         :raises UnsupportedEncoding: a coding in ``headers`` that cannot be applied.
         """
-        try:
-            factory = registry.payload_factory(obj)
-        except registry.LookupError:
-            raise TypeError(registry.advice(obj)) from None
+        factory = registry.payload_factory(obj)
         if factory is not None:
             payload = factory(obj) if headers is None else factory(obj, headers=headers)
         else:

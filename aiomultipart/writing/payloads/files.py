@@ -8,7 +8,7 @@ import io
 import os
 import stat
 import threading
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path, PurePath
 from typing import IO, Any
 
@@ -82,10 +82,6 @@ class FilePayload(Payload):
         """The file's bytes, read in a thread, and ahead where that cannot take for ever."""
         return read_ahead(self.blocks(), _AHEAD if self._is_on_disk() else 0)
 
-    def blocks(self) -> Generator[bytes]:
-        """The file's bytes."""
-        raise NotImplementedError
-
 
 class IOBasePayload(FilePayload):
     """A file, read in a thread from where it stands now; each time that it is sent, it is rewound to there."""
@@ -116,7 +112,7 @@ class IOBasePayload(FilePayload):
         if self.consumed:
             raise StateError(f"{self._filename or 'the file'} can be sent only once: it cannot be rewound")
 
-    def blocks(self) -> Generator[bytes]:
+    def blocks(self) -> Iterator[bytes]:
         """The file's bytes."""
         self._started = True
         position, by_position = self._start, self._is_on_disk()
@@ -248,7 +244,7 @@ class PathPayload(FilePayload):
         if self.size is not None and not os.access(path, os.R_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
-    def blocks(self) -> Generator[bytes]:
+    def blocks(self) -> Iterator[bytes]:
         """The file's bytes."""
         with Path(os.fsdecode(self._value)).open("rb", buffering=0) as file:
             while block := file.read(READ_SIZE):

@@ -21,7 +21,6 @@ __all__ = (
     "PAYLOAD_REGISTRY",
     "Order",
     "PayloadRegistry",
-    "advice",
     "get_payload",
     "payload_factory",
     "payload_type",
@@ -29,8 +28,8 @@ __all__ = (
 )
 
 
-class LookupError(Exception):  # noqa: A001  (the name is aiohttp's)
-    """No payload class is registered for an object."""
+class LookupError(TypeError):  # noqa: A001  (the name is aiohttp's)
+    """No payload class is registered for an object; it says what to do instead."""
 
 
 class Order(enum.StrEnum):
@@ -96,7 +95,7 @@ class PayloadRegistry:
         for factory, types in self._factories[Order.normal] + self._factories[Order.try_last]:
             if isinstance(data, types):
                 return factory
-        raise LookupError(f"no payload class for {type(data)!r}")
+        raise LookupError(_advice(data))
 
 
 PAYLOAD_REGISTRY = PayloadRegistry()
@@ -122,7 +121,7 @@ def payload_factory(data: Any) -> Factory | None:
     return registry.factory(data) if known is None else known
 
 
-def advice(obj: object) -> str:
+def _advice(obj: object) -> str:
     """What to do about an object that there is no payload class for."""
     cannot = f"cannot send {type(obj)!r}"
     if obj is None:
