@@ -104,7 +104,10 @@ class FormParser:
     @property
     def defects(self) -> tuple[Defect, ...]:
         """What the policy has forgiven so far, by offset, the first 1000; after an error, up to where that is."""
-        defects = sorted([*self._forgiven, *self._form.defects], key=place)
+        defects = [*self._forgiven, *self._form.defects]
+        if not defects:
+            return ()
+        defects.sort(key=place)
         end = None if self._error is None else self._error.offset
         if end is not None:
             defects = [defect for defect in defects if place(defect) <= end]
@@ -168,7 +171,9 @@ def content_length(lengths: Iterable[str]) -> int | None:
     :raises ParseError: one is no length, or they are not the same.
     """
     # Not strip() alone, which takes more than the white space of a header off (RFC 9110 section 5.6.3).
-    counts = {parse_content_length(length.strip(" \t")) for length in lengths}
-    if len(counts) > 1:
+    counts = [parse_content_length(length.strip(" \t")) for length in lengths]
+    if not counts:
+        return None
+    if len(set(counts)) > 1:
         raise ParseError("Content-Length: there more than once, and not the same", code="repeated-field")
-    return counts.pop() if counts else None
+    return counts[0]

@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from aiomultipart.exceptions import LimitExceeded, MultipartError, ParseError, UnsupportedMediaType
-from aiomultipart.forms.events import Field, size_in_memory
+from aiomultipart.forms.events import Field, size_of_field, size_of_file
 from aiomultipart.forms.parser import FORM_LIMITS, FormParser
 from aiomultipart.limits import Limits, bound
 from aiomultipart.parser import PART_END, PartBegin
@@ -156,12 +156,12 @@ class _Reading:
         """The next bytes; None at the end."""
         for event in self._parser.close() if data is None else self._parser.feed(data):
             if isinstance(event, Field):
-                await self._charge(size_in_memory(event))
+                await self._charge(size_of_field(event.name, event.value))
                 self.items.append((event.name, event.value))
             elif isinstance(event, PartBegin):
                 self._name = event.name or ""
                 self.files.append(_Spooled(event))
-                await self._charge(size_in_memory(event))
+                await self._charge(size_of_file(event))
             elif isinstance(event, bytes):
                 await self._write(self.files[-1], event)
             elif event is PART_END:

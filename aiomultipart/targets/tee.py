@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from aiomultipart.exceptions import StateError
 from aiomultipart.work import to_its_end
 
-from .base import AnyTarget, OnePart, ReceivedPart, Target
-from .plain import SyncTarget, as_sync, as_target
+from .base import AnyTarget, ReceivedPart, Target
+from .faces import Awaiting
+from .plain import as_sync, as_target, inline
 
 __all__ = ("TeeTarget",)
 
@@ -18,7 +19,7 @@ C = TypeVar("C")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class TeeTarget(OnePart, Generic[T_co]):
+class TeeTarget(Awaiting[T_co]):
     """Gives the body to several targets, each chunk to one after the other; the result is the tuple of their results.
 
     When one fails, all are aborted.
@@ -38,7 +39,6 @@ class TeeTarget(OnePart, Generic[T_co]):
     def __init__(self, /, *targets: AnyTarget[Any]) -> None:
         self._targets = [as_target(target) for target in targets]
         self._started: list[Target[Any]] = []
-        self._sync: list[SyncTarget[Any]] = []
 
     def check_sync(self) -> None:
         """:raises TypeError: one of the targets has only coroutines."""
@@ -55,7 +55,7 @@ class TeeTarget(OnePart, Generic[T_co]):
             except StateError:
                 # This one is busy with another part. Nobody aborts who gets this error, so the others have to be now.
                 self._started.pop()
-                await to_its_end(self.abort())
+                await (to_its_end(self.abort()) if self._has_loop else self.abort())
                 raise
 
     async def write(self, data: bytes) -> None:
@@ -83,39 +83,7 @@ class TeeTarget(OnePart, Generic[T_co]):
         if failed is not None:
             raise failed
 
-    def start_sync(self, part: ReceivedPart) -> None:
-        """As :meth:`start`."""
-        self._start()
-        self._sync = [as_sync(target) for target in self._targets]
-        for target in self._sync:
-            self._started.append(target)
-            try:
-                target.start_sync(part)
-            except StateError:
-                self._started.pop()
-                self.abort_sync()
-                raise
-
-    def write_sync(self, data: bytes) -> None:
-        """As :meth:`write`."""
-        self._check()
-        for target in self._sync:
-            target.write_sync(data)
-
-    def finish_sync(self) -> T_co:
-        """As :meth:`finish`."""
-        self._finish()
-        result: Any = tuple([target.finish_sync() for target in self._sync])
-        return result  # type: ignore[no-any-return]  # as above
-
-    def abort_sync(self) -> None:
-        """As :meth:`abort`."""
-        self._abort()
-        failed: Exception | None = None
-        while self._started:
-            try:
-                as_sync(self._started.pop()).abort_sync()
-            except Exception as exc:  # noqa: BLE001  (the others have to be aborted too)
-                failed = failed or exc
-        if failed is not None:
-            raise failed
+    def _go_inline(self) -> None:
+        super()._go_inline()
+        self._targets = [inline(target) for target in self._targets]
+        self._started = [inline(target) for target in self._started]
