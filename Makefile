@@ -6,6 +6,8 @@ PORT ?= 8000
 # For each fuzz target
 FUZZ_SECONDS ?= 60
 FUZZ_OPTIONS ?=
+# For make sanitize
+SANITIZE_SECONDS ?= 600
 # For make bench and bench-quick, such as --check
 BENCH_OPTIONS ?=
 
@@ -23,7 +25,7 @@ covered := aiomultipart/codecs/*,aiomultipart/grammar/*,aiomultipart/parser/*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo serve test test-all coverage lint docs bench bench-quick fuzz mutants clean
+.PHONY: help demo serve test test-all coverage lint docs bench bench-quick fuzz sanitize mutants clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,8 +40,9 @@ serve: $(VENV)/.stamp-examples ## run examples/upload_server at http://127.0.0.1
 test: $(VENV)/.stamp-test ## run the tests, warnings being errors
 	$(bin)/python -m pytest -W error
 
-test-all: coverage ## run the tests as "make coverage" does, then again without asserts and docstrings
+test-all: coverage ## run the tests as "make coverage" does, then again without asserts and docstrings, and some without the accelerator
 	$(bin)/python -OO -W error -m pytest -q $(no_assert_warning)
+	AIOMULTIPART_NO_EXTENSIONS=1 $(bin)/python -m pytest -W error -q tests/parser tests/forms tests/reading
 
 coverage: $(VENV)/.stamp-test ## run the tests, and fail if they leave too many branches out
 	$(coverage) run -m pytest -W error
@@ -67,11 +70,15 @@ bench-quick: $(VENV)/.stamp-bench ## the same in one minute: a glance, no proof
 fuzz: $(VENV)/.stamp-fuzz ## fuzz each target for FUZZ_SECONDS; needs Python 3.11
 	$(bin)/python -m fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_OPTIONS)
 
+sanitize: $(VENV)/.stamp-test ## the parser's tests, and SANITIZE_SECONDS of random messages, over an accelerator with sanitizers
+	$(bin)/python .ci/sanitize.py $(SANITIZE_SECONDS)
+
 mutants: $(VENV)/.stamp-mutants ## mutation testing of the parser and the header grammar; takes half an hour
 	$(bin)/python .ci/mutants.py
 
 clean: ## remove environments, caches and built files
 	rm -rf .venv .venv-* docs/_build build dist htmlcov mutants .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -f aiomultipart/*.so aiomultipart/*.so.new aiomultipart/*.pyd
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(base):
@@ -83,6 +90,7 @@ $(base):
 	$(pip_install) --upgrade "pip>=25.1"
 	@touch $@
 
-$(VENV)/.stamp-%: $(base) pyproject.toml
+# The accelerator is compiled anew when its source has changed; without a compiler there is none.
+$(VENV)/.stamp-%: $(base) pyproject.toml hatch_build.py aiomultipart/_accelerator.c
 	$(pip_install) --editable . --group $*
 	@touch $@

@@ -46,7 +46,7 @@ How it is measured
   it freed since it began. What is shown is what 256 MiB then added to its resident memory, at the peak: buffers, what C
   code takes, threads. Of several runs the largest counts. Where the system does not let a process reset its peak, it is
   what Python's allocator handed out, and the table says so.
-* aiomultipart is pure Python. Some of the others are compiled, in part or as a whole.
+* aiomultipart is measured with its accelerator. Some of the others are compiled, in part or as a whole.
 
 ``make bench PYTHON=python3.13 VENV=.venv-3.13`` measures with another interpreter, ``BENCH_OPTIONS=--check`` fails when
 a bar is missed, and ``BENCH_OPTIONS="--only MJPEG"`` runs some scenarios, and stores nothing. ``make bench-quick``

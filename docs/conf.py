@@ -1,8 +1,12 @@
 """Configuration of Sphinx."""
 
 import importlib.metadata
+import os
 import sys
 from pathlib import Path
+
+# The reference has the docstrings.
+os.environ["AIOMULTIPART_NO_EXTENSIONS"] = "1"
 
 # What draws the house lies here, and the table of its rooms among the tests, which hold it.
 HERE = Path(__file__).resolve().parent

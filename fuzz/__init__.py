@@ -7,5 +7,5 @@ from typing import Final
 
 __all__ = ("CORPUS", "TARGETS")
 
-TARGETS: Final = ("push_parser", "header_parsers", "codings", "round_trip", "async_reader")
+TARGETS: Final = ("push_parser", "accelerator", "header_parsers", "codings", "round_trip", "async_reader")
 CORPUS: Final = Path(__file__).resolve().parent / "corpus"

@@ -17,8 +17,8 @@ from aiomultipart import (
     MultipartError,
     PartBegin,
     Policy,
-    PushMultipartParser,
 )
+from aiomultipart.parser.push import PushMultipartParser
 from tests.support.messages_at_random import random_message
 
 from .choices import CUTS, LIMITS, Choices, agree, cut, described, hold, pieces

@@ -33,7 +33,7 @@ class Room:
 ROOMS = {
     "ground": Room(
         does="errors; names of header fields; bounds; what each policy makes of each doubtful construct",
-        modules=("exceptions", "hdrs", "limits", "policy", "_accelerator"),
+        modules=("exceptions", "hdrs", "limits", "policy", "extension", "_accelerator"),
     ),
     "grammar": Room(does="header fields, read and written", imports=("ground",)),
     "testing": Room(

@@ -32,7 +32,8 @@ from aiomultipart import BodyPartReader, MultipartReader
 from aiomultipart.codecs import Codec, base, decoder
 from aiomultipart.exceptions import CodecError, LimitExceeded, MultipartError
 from aiomultipart.limits import Limits
-from aiomultipart.parser import PART_END, PartBegin, PushMultipartParser, framing
+from aiomultipart.parser import PART_END, PartBegin, framing
+from aiomultipart.parser.push import PushMultipartParser
 from aiomultipart.policy import Policy
 
 if sys.version_info >= (3, 14):

@@ -5,11 +5,43 @@ part, a :class:`PartBegin`, the bytes of its body, and :data:`PART_END`; last co
 nothing is awaited, nothing is pushed back. Every face of the library, with asyncio and without, drives this one parser.
 A nested message is read by a second one, stacked on the data of the outer part.
 
-``push`` is the state machine, over ``blocks``, which finds header blocks, and ``base``, which surrounds it. ``states``
-is the table of what it waits for, ``framing`` what a delimiter looks like, ``events`` what comes out.
+``push`` is the state machine and the definition of what the parser says, over ``blocks``, which finds header blocks,
+and ``base``, which surrounds it. ``states`` is the table of what it waits for, ``framing`` what a delimiter looks like,
+``events`` what comes out. Where the accelerator is there, :class:`PushMultipartParser` is its fast lane in front of the
+one in ``push``; :data:`implementation` says which one it is.
 """
 
+from typing import TYPE_CHECKING, Final, Literal
+
+from aiomultipart.exceptions import MultipartError, StateError
+from aiomultipart.extension import accelerator
+from aiomultipart.grammar.boundary import check_boundary
+from aiomultipart.limits import DEFAULT_LIMITS, Limits
+from aiomultipart.policy import Policy
+
+from .base import check_callbacks
 from .events import END, PART_END, Defect, Event, Mark, PartBegin
 from .push import PushMultipartParser
 
-__all__ = ("END", "PART_END", "Defect", "Event", "Mark", "PartBegin", "PushMultipartParser")
+__all__ = ("END", "PART_END", "Defect", "Event", "Mark", "PartBegin", "PushMultipartParser", "implementation")
+
+implementation: Final[Literal["c", "python"]] = "python" if accelerator is None else "c"
+"""Whether :class:`PushMultipartParser` is the accelerator's (``"c"``) or the reference (``"python"``)."""
+
+if accelerator is not None:  # pragma: no branch
+    accelerator.connect(
+        PartBegin,
+        PART_END,
+        END,
+        PushMultipartParser,
+        Limits,
+        DEFAULT_LIMITS,
+        Policy.STRICT,
+        Policy.STANDARD,
+        MultipartError,
+        StateError,
+        check_boundary,
+        check_callbacks,
+    )
+    if not TYPE_CHECKING:  # pragma: no branch
+        PushMultipartParser = accelerator.PushMultipartParser

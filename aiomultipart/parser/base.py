@@ -18,7 +18,7 @@ from aiomultipart.policy import Policy
 from .events import END, PART_END, Defect, Event, PartBegin
 from .states import CLOSED, EPILOGUE, FAILED, IN_PART, PREAMBLE, State
 
-__all__ = ("MAX_DEFECTS", "BaseParser", "Emit", "place", "then_raise")
+__all__ = ("MAX_DEFECTS", "BaseParser", "Emit", "check_callbacks", "place", "then_raise")
 
 MAX_DEFECTS: Final = 1000
 """Of all defects of a message the first are kept."""
@@ -72,8 +72,8 @@ class BaseParser:
         if isinstance(boundary, bytes):
             boundary = boundary.decode("latin-1")
         check_boundary(boundary, policy=policy, limits=limits)
-        if callbacks is not None and not callbacks.keys() <= _CALLBACKS:
-            raise ValueError(f"unknown callbacks: {', '.join(sorted(callbacks.keys() - _CALLBACKS))}")
+        if callbacks is not None:
+            check_callbacks(callbacks)
         self.boundary = boundary
         self.part: PartBegin | None = None
         self.defects: list[Defect] = []
@@ -111,7 +111,7 @@ class BaseParser:
             )
         boundary = parse_boundary(media_type, policy=policy, limits=limits)
         parser = cls(boundary, subtype=media_type.subtype, limits=limits, policy=policy, callbacks=callbacks)
-        parser.defects += [Defect(kind, None, None) for kind in defects]
+        parser.defects.extend([Defect(kind, None, None) for kind in defects])
         return parser
 
     def nested(self, part: PartBegin, *, shared: bool = True) -> Self:
@@ -290,14 +290,21 @@ class BaseParser:
         """
         defect = Defect(kind, None, None) if part is None else Defect(kind, part.offset, part.index)
         if defect not in self.defects:
-            self._record(defect)
+            _record(self.defects, defect)
 
     def _forgive(self, kind: str, position: int, index: int | None, size: int = 0) -> None:
-        self._record(Defect(kind, self._offset + position, index, size))
+        _record(self.defects, Defect(kind, self._offset + position, index, size))
 
-    def _record(self, defect: Defect) -> None:
-        if len(self.defects) < MAX_DEFECTS:
-            insort(self.defects, defect, key=place)
+
+def _record(defects: list[Defect], defect: Defect) -> None:
+    if len(defects) < MAX_DEFECTS:
+        insort(defects, defect, key=place)
+
+
+def check_callbacks(callbacks: Mapping[str, Callable[..., object]]) -> None:
+    """Raise ValueError unless each is a callback of a push parser."""
+    if not callbacks.keys() <= _CALLBACKS:
+        raise ValueError(f"unknown callbacks: {', '.join(sorted(callbacks.keys() - _CALLBACKS))}")
 
 
 def place(defect: Defect) -> int:

@@ -12,6 +12,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from aiomultipart import hdrs
 from aiomultipart.exceptions import ParseError
+from aiomultipart.extension import accelerator
 from aiomultipart.grammar.boundary import parse_boundary
 from aiomultipart.grammar.disposition import parse_disposition
 from aiomultipart.grammar.fields import (
@@ -234,7 +235,9 @@ class PartBegin:
     def headers(self) -> CIMultiDictProxy[str]:
         """All header fields, in order; text that is not UTF-8 is read as ISO-8859-1."""
         if self._headers is None:
-            fields = parse_field_block(decode_field_block(self.raw), policy=Policy.LENIENT)
+            fields = None if accelerator is None else accelerator.read_field_block(self.raw)
+            if fields is None:
+                fields = parse_field_block(decode_field_block(self.raw), policy=Policy.LENIENT)
             self._headers = CIMultiDictProxy(CIMultiDict(fields))
         return self._headers
 

@@ -16,19 +16,21 @@ How it works:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import ClassVar, Final, NoReturn
 
 from aiomultipart.exceptions import IncompleteBody, MultipartError, ParseError
 from aiomultipart.limits import bound
 from aiomultipart.policy import ACCEPT, FORGIVE, REJECT
 
-from .base import Emit
+from .base import Emit, then_raise
 from .blocks import HeaderBlocks, Held
-from .events import PART_END, PartBegin
+from .events import PART_END, Defect, Event, PartBegin
 from .framing import CLOSE_DELIMITER, CRLF, CUT, DATA, HEADER, LF, Framing, Line, Opening
 from .states import (
     BODY,
+    CLOSED,
     COUNTED_BODY,
     COUNTED_END,
     EPILOGUE,
@@ -90,6 +92,52 @@ class PushMultipartParser(HeaderBlocks):
     def drop(self) -> None:
         """Skip what is still to come of the body of the part in hand; its end is an event as always."""
         self._dropped = self._state in IN_PART
+
+    def resume(
+        self,
+        events: list[Event],
+        data: bytes,
+        defects: list[Defect],
+        usage: list[int],
+        depth: int,
+        state: int,
+        offset: int,
+        start: int,
+        part: PartBegin | None,
+        dropped: bool,
+        first: bytes,
+        held: bytes,
+    ) -> Iterable[Event]:
+        """Take over from the accelerator in the middle of a message; the parser has just been made, as that one was.
+
+        :param events: what came out before, in the same call.
+        :param data: what comes next.
+        :param defects: the list to go on with.
+        :param usage: the same of what counts for all parsers of the message.
+        :param depth: how deep it is nested.
+        :param state: the :class:`.State`; 0 for none, where not one byte has been read.
+        :param offset: of the data.
+        :param start: offset of the preamble, body or epilogue in hand.
+        :param part: the last one.
+        :param dropped: nobody wants its body.
+        :param first: what the preamble begins with.
+        :param held: what came before the data and was held back: a part of a delimiter line, or of a header block.
+        :return: ``events`` and those of ``data``, as :meth:`feed`.
+        """
+        self.defects, self._usage, self._depth = defects, usage, depth
+        if state:
+            self._state, self._offset, self._start = State(state), offset, start
+            self.part, self._dropped = part, dropped
+            self._held.data, self._held.first = held, first
+            if self._state in _TEXT:
+                self._held.seen = min(len(held), len(self._framing.delimiter))
+        try:
+            more = self.feed(data)
+        except MultipartError as exc:
+            if events:
+                return then_raise(events, exc)
+            raise
+        return chain(events, more)
 
     # The steps
 
@@ -303,7 +351,8 @@ class PushMultipartParser(HeaderBlocks):
             self._forgive("no-line-end-before-delimiter", begin, part.index)
 
     def _epilogue(self, data: bytes, position: int, emit: Emit) -> int:
-        self._skip("epilogue", len(data))
+        if self._state is EPILOGUE:  # else on_end() has closed the parser
+            self._skip("epilogue", len(data))
         return len(data)
 
     # Where a Content-Length says where the body ends
@@ -458,4 +507,5 @@ class PushMultipartParser(HeaderBlocks):
         COUNTED_END: _expect,
         SURPLUS: _text,
         EPILOGUE: _epilogue,
+        CLOSED: _epilogue,
     }

@@ -6,7 +6,7 @@ import random
 
 from aiomultipart.exceptions import MultipartError
 from aiomultipart.limits import Limits
-from aiomultipart.parser import PushMultipartParser
+from aiomultipart.parser.push import PushMultipartParser
 from aiomultipart.parser.states import FAILED, TRANSITIONS, State
 from aiomultipart.policy import Policy
 from tests.support.messages_at_random import random_cuts, random_limits, random_message
