@@ -68,11 +68,13 @@ class Usage:
     :ivar files: how many have begun.
     """
 
-    __slots__ = ("_most", "fields", "files", "memory")
+    __slots__ = ("_most_fields", "_most_files", "_most_memory", "fields", "files", "memory")
 
     def __init__(self, limits: Limits) -> None:
         self.memory = self.fields = self.files = 0
-        self._most = bound(limits.max_memory), bound(limits.max_fields), bound(limits.max_files)
+        self._most_memory = bound(limits.max_memory)
+        self._most_fields = bound(limits.max_fields)
+        self._most_files = bound(limits.max_files)
 
     def add_field(self, field: Field) -> None:
         """Count a field.
@@ -80,9 +82,9 @@ class Usage:
         :raises LimitExceeded: ``max_fields``, ``max_memory``.
         """
         self.fields += 1
-        self.memory += size_of_field(field.name, field.value)
-        if self.memory > self._most[0] or self.fields > self._most[1]:
-            self._exceed("max_fields", self.fields, self._most[1])
+        self.memory = memory = self.memory + size_of_field(field.name, field.value)
+        if memory > self._most_memory or self.fields > self._most_fields:
+            self._exceed("max_fields", self.fields, self._most_fields)
 
     def add_file(self, part: PartBegin) -> None:
         """Count a file that begins.
@@ -91,10 +93,10 @@ class Usage:
         """
         self.files += 1
         self.memory += size_of_file(part)
-        if self.memory > self._most[0] or self.files > self._most[2]:
-            self._exceed("max_files", self.files, self._most[2])
+        if self.memory > self._most_memory or self.files > self._most_files:
+            self._exceed("max_files", self.files, self._most_files)
 
     def _exceed(self, limit: str, count: int, most: int) -> NoReturn:
         if count <= most:
-            limit, most = "max_memory", self._most[0]
+            limit, most = "max_memory", self._most_memory
         raise LimitExceeded(f"form passes {limit} of {most}", limit=limit, value=most)

@@ -87,7 +87,7 @@ class MultipartForm:
 
     :param is_file: whether a part without a ``filename`` is a file nevertheless.
     :param with_unchosen: whether a file that was not chosen is an empty one.
-    :param is_announced: whether the Content-Length says that there are bytes.
+    :param lengths: the Content-Length fields of the request.
     :ivar events: what is complete; whoever takes them leaves an empty list.
     """
 
@@ -98,7 +98,7 @@ class MultipartForm:
         policy: Policy,
         is_file: Callable[[PartBegin], bool] | None,
         *,
-        is_announced: bool,
+        lengths: Iterable[str],
         with_unchosen: bool,
     ) -> None:
         self.parser = PushMultipartParser(boundary, subtype="form-data", limits=limits, policy=policy)
@@ -106,7 +106,7 @@ class MultipartForm:
         self.usage = Usage(limits)
         self.with_unchosen = with_unchosen
         self._is_file = is_file
-        self._is_announced = is_announced
+        self._lengths = lengths
         self._is_empty = True
         self._forgiven: list[Defect] = []
         self._field_bound = field_bound(limits)
@@ -138,7 +138,9 @@ class MultipartForm:
         """The input has ended."""
         if not self._is_empty:
             self._read(self.parser.close())
-        elif self._is_announced or self.parser.policy.rules.empty_body is not FORGIVE:
+        elif (
+            any(length.strip(" \t0") for length in self._lengths) or self.parser.policy.rules.empty_body is not FORGIVE
+        ):
             raise IncompleteBody("the body has no bytes", code="empty-body", offset=0)
         else:
             self._forgiven.append(Defect("empty-body", None, None))
@@ -165,11 +167,11 @@ class MultipartForm:
                 else:
                     self._raw = event
             elif event is PART_END:
-                if self._body is None:
-                    self._end_field(self._part, bytes(self._raw))
-                else:
+                if self._body is not None:
                     self._body.close()
                     self._body = None
+                elif self._part is not None:
+                    self._end_field(self._part, bytes(self._raw))
                 self._charset_may_come = False
             else:
                 self.events.append(END)
@@ -234,9 +236,7 @@ class MultipartForm:
         codec.feed_eof()
         return b"".join(iter(lambda: codec.read(_PIECE), b""))
 
-    def _end_field(self, part: PartBegin | None, raw: bytes) -> None:
-        if part is None:
-            return
+    def _end_field(self, part: PartBegin, raw: bytes) -> None:
         if part.transfer_encoding is not None:
             raw = self._decoded(part, raw)
         if self._charset_may_come and part.name == CHARSET_FIELD:

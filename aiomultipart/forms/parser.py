@@ -79,22 +79,16 @@ class FormParser:
         media_type = parse_media_type(content_type, policy=policy, limits=limits, defects=found)
         self._forgiven = [Defect(kind, None, None) for kind in found]
         self._form: MultipartForm | UrlencodedForm
-        match media_type[:2]:
-            case ("multipart", "form-data"):
-                boundary = parse_boundary(media_type, policy=policy, limits=limits)
-                announced = any(value.strip(" \t").strip("0") for value in lengths)
-                self._form = MultipartForm(
-                    boundary, limits, policy, is_file, is_announced=announced, with_unchosen=with_unchosen
-                )
-            case ("application", "x-www-form-urlencoded"):
-                charset = media_type.parameters.get("charset", "utf-8")
-                self._form = UrlencodedForm(charset, limits, policy, self.content_length)
-            case (type_, subtype):
-                raise UnsupportedMediaType(
-                    "Content-Type: a form is multipart/form-data or application/x-www-form-urlencoded, "
-                    f"not {f'{type_}/{subtype}'[:80]}",
-                    code="not-a-form",
-                )
+        kind = f"{media_type.type}/{media_type.subtype}"
+        if kind == "multipart/form-data":
+            boundary = parse_boundary(media_type, policy=policy, limits=limits)
+            self._form = MultipartForm(boundary, limits, policy, is_file, lengths=lengths, with_unchosen=with_unchosen)
+        elif kind == "application/x-www-form-urlencoded":
+            charset = media_type.parameters.get("charset", "utf-8")
+            self._form = UrlencodedForm(charset, limits, policy, self.content_length)
+        else:
+            what = f"Content-Type: a form is multipart/form-data or application/x-www-form-urlencoded, not {kind[:80]}"
+            raise UnsupportedMediaType(what, code="not-a-form")
 
     @property
     def usage(self) -> Usage:
