@@ -10,10 +10,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractAsyncContextManager, aclosing
+from io import FileIO
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Final, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Final, NoReturn, Self, TypeVar, cast
 
+from anyio import CancelScope
 from anyio.to_thread import run_sync
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.exceptions import HTTPException
@@ -27,11 +30,14 @@ from aiomultipart.forms.parser import FORM_LIMITS, FormParser
 from aiomultipart.limits import Limits, bound
 from aiomultipart.parser import PART_END, PartBegin
 from aiomultipart.policy import Policy
+from aiomultipart.targets.disk import write_all
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 __all__ = ("FormRequest", "MultipartRoute", "answer_problem", "raise_as_http", "read_form_data")
+
+T = TypeVar("T")
 
 _MIB: Final = 1024 * 1024
 _OVERHEAD: Final = 64  # what a bytes object and its place in a list take
@@ -62,8 +68,19 @@ def raise_as_http(request: Request, error: MultipartError) -> NoReturn:
     raise HTTPException(error.http_status, str(error)) from error
 
 
+# The event loop need not hear of each job, and under trio it is the same.
+_THREADS: Final = ThreadPoolExecutor(thread_name_prefix="aiomultipart")
+
+
+async def _done(job: Future[T]) -> T:
+    """What ``job`` gives, waited for in a thread of anyio's."""
+    return job.result() if job.done() else await run_sync(job.result)
+
+
 class _Spooled:
-    """A file that arrives: bytes are collected, and written in a thread once the file is on disk."""
+    """A file that arrives: bytes are collected, and once the file is on disk a thread writes them, 1 MiB at a time.
+    While it does, the next are received.
+    """
 
     def __init__(self, part: PartBegin) -> None:
         # Starlette closes it.
@@ -77,6 +94,8 @@ class _Spooled:
         )
         self.size = 0
         self.on_disk = False
+        self._raw: FileIO | None = None  # on disk, what is below the buffer of the file
+        self._job: Future[int] | None = None
         self._pieces: list[bytes] = []
         self._held = 0
 
@@ -88,26 +107,45 @@ class _Spooled:
         self._pieces.append(data)
         self._held += len(data) + _OVERHEAD
         if self._held >= _MIB:
-            await run_sync(self._write)
+            await self._flush()
+
+    async def _flush(self) -> None:
+        """Begin to write what was collected, when the thread is done with what it has."""
+        job, self._job = self._job, None
+        if job is not None:
+            await _done(job)
+        pieces, self._pieces, self._held = self._pieces, [], 0
+        if pieces and self._raw is not None:
+            self._job = _THREADS.submit(write_all, self._raw, pieces)
 
     async def move_to_disk(self) -> None:
         """Have it on disk from now on."""
         self.on_disk = True
-        await run_sync(self._file.rollover)
+        await _done(_THREADS.submit(self._roll_over))
 
-    def _write(self) -> None:
-        pieces, self._pieces, self._held = self._pieces, [], 0
-        self._file.writelines(pieces)
+    def _roll_over(self) -> None:
+        self._file.rollover()
+        self._file.flush()
+        self._raw = FileIO(self._file.fileno(), "r+", closefd=False)
 
     async def finish(self) -> UploadFile:
-        if self._pieces:
-            await run_sync(self._write)
+        if self.on_disk:
+            await self._flush()
+            await self._flush()
         self.upload.size = self.size
         await self.upload.seek(0)
         return self.upload
 
     def close(self) -> None:
+        """In a thread: wait for the other one, then close it."""
+        if self._job is not None:
+            wait([self._job])
         self._file.close()
+
+
+def _close(files: list[_Spooled]) -> None:
+    for file in files:
+        file.close()
 
 
 async def read_form_data(
@@ -134,8 +172,9 @@ async def read_form_data(
             await reading.take(data)
         await reading.take(None)
     except BaseException:
-        for file in reading.files:
-            file.close()
+        closing = _THREADS.submit(_close, reading.files)  # which it does, though this task be cancelled again
+        with CancelScope(shield=True):
+            await _done(closing)
         raise
     return FormData(reading.items)
 
