@@ -39,12 +39,14 @@ from starlette.routing import Route
 from waitress import wasyncore
 
 from aiomultipart import (
+    DirectoryTarget,
     FileTarget,
     Form,
     HashTarget,
     IncompleteBody,
     LimitExceeded,
     Limits,
+    MultipartError,
     MultipartReader,
     SavedFile,
     TeeTarget,
@@ -351,6 +353,44 @@ async def test_a_chunked_request_through_waitress() -> None:
     async with waitress_server(wsgi_app) as url, httpx.AsyncClient(verify=False, trust_env=False) as client:
         response = await client.post(url, content=chunks(), headers=headers)
     assert response.json() == [["a", "1"], ["b", "2"]]
+
+
+async def test_targets_through_waitress(tmp_path: Path) -> None:
+    """Files go straight to where they belong, and go again when the form is bad or its handler fails."""
+    targets: Any = {"photo": lambda part: DirectoryTarget(tmp_path, hash="sha256")}
+    seen: list[Any] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        try:
+            with wsgi.parse_form(environ, targets=targets) as form:
+                saved = form.file("photo").result
+                seen.append(files(tmp_path))
+                answer = f"{form.text('title')} {saved.size} {saved.hexdigest}"
+        except MultipartError as exc:
+            return wsgi.answer_problem(exc, start_response)
+        except TypeError as exc:
+            answer = str(exc)
+        start_response("200 OK", [("Content-Length", str(len(answer.encode())))])
+        return [answer.encode()]
+
+    photo = {"photo": ("x", PHOTO)}
+    async with waitress_server(app) as url, httpx.AsyncClient(verify=False, trust_env=False) as client:
+        response = await client.post(url, data={"title": "t"}, files=photo)
+        assert response.text == f"t {len(PHOTO)} {hashlib.sha256(PHOTO).hexdigest()}"
+        assert [*files(tmp_path).values()] == [PHOTO]
+        (kept,) = files(tmp_path)
+        response = await client.post(url, data={"title": ["t", "u"]}, files=photo)
+        assert (response.status_code, response.json()["code"]) == (422, "too-many")
+        assert len(seen[-1]) == 2
+        assert [*files(tmp_path)] == [kept]
+        request = client.build_request("POST", url, files=photo)
+        cut = (await request.aread())[:-20]
+        response = await client.post(url, content=cut, headers={"Content-Type": request.headers["Content-Type"]})
+        assert (response.status_code, response.json()["code"]) == (400, "no-close-delimiter")
+        assert [*files(tmp_path)] == [kept]
+        targets["photo"] = lambda part: ObjectStoreTarget(MemoryStore(), "x")
+        response = await client.post(url, files=photo)
+        assert "has only coroutines" in response.text
 
 
 async def test_fifty_at_once(photo: Path) -> None:

@@ -89,13 +89,15 @@ def django():
     from django.http import JsonResponse
     from django.urls import path
 
+    COMMON = "django.middleware.common.CommonMiddleware"
+
     def upload(request):
         with aiomultipart.parse_form(request.headers, request, limits=limits, targets=drop) as form:
             return JsonResponse([form.text("title"), form.file("photo").result], safe=False)
 
     sys.modules["urls"] = type(sys)("urls")
     sys.modules["urls"].urlpatterns = [path("", upload)]
-    settings.configure(ROOT_URLCONF="urls", ALLOWED_HOSTS=["*"], SECRET_KEY="x", MIDDLEWARE=["django.middleware.common.CommonMiddleware"])
+    settings.configure(ROOT_URLCONF="urls", ALLOWED_HOSTS=["*"], SECRET_KEY="x", MIDDLEWARE=[COMMON])
     django.setup()
     return WSGIHandler()
 
