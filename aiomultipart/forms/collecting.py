@@ -7,11 +7,10 @@ files make room by moving to disk, the largest first.
 
 from __future__ import annotations
 
-import json as jsonlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict
 
-from aiomultipart.exceptions import CodecError, LimitExceeded, MultipartError, RejectedPart, StateError
+from aiomultipart.exceptions import LimitExceeded, MultipartError, RejectedPart, StateError
 from aiomultipart.grammar.fields import HeaderItems
 from aiomultipart.limits import Limits
 from aiomultipart.parser import PartBegin
@@ -29,6 +28,7 @@ from aiomultipart.targets import (
 )
 
 from .events import Field, FormEvent, size_of_field, size_of_file
+from .jsonfield import parse_json, size_of_json
 from .model import Form, UploadedFile
 from .multipart import locate
 from .parser import FORM_LIMITS, FormParser
@@ -93,17 +93,16 @@ class Collector:
     async def take(self, events: Iterable[FormEvent]) -> None:
         """Take the events of one chunk."""
         add, usage = self._form.add, self.parser.usage
-        if not usage.files:  # there is nothing that could move to disk, and the parser has counted
+        if not (usage.files or self._json):  # nothing could move to disk, and the parser has counted
             for event in events:
                 if type(event) is Field:
-                    add(event.name, _parsed(event) if self._json else event.value)
+                    add(event.name, event.value)
             self._owed = usage.memory
             return
         try:
             for event in events:
                 if type(event) is Field:
-                    add(event.name, _parsed(event) if self._json else event.value)
-                    self._owed += size_of_field(event.name, event.value)
+                    await self._add(event)
                 elif type(event) is bytes:
                     if self._file is not None:
                         self._file.size += len(event)
@@ -117,6 +116,21 @@ class Collector:
             if self._file is not None:
                 locate(exc, self._file.part)
             raise
+
+    async def _add(self, field: Field) -> None:
+        if not self._json:
+            self._owed += size_of_field(field.name, field.value)
+            self._form.add(field.name, field.value)
+            return
+        value = parse_json(field)
+        self._owed += size_of_json(field, value)
+        try:
+            await self._take_memory()
+        except MultipartError as exc:
+            if field.part is not None:
+                locate(exc, field.part)
+            raise
+        self._form.add(field.name, value)
 
     async def _begin(self, part: PartBegin) -> None:
         file: UploadedFile[Any] = UploadedFile(part)
@@ -175,18 +189,3 @@ def _named_in(targets: Targets | None) -> Callable[[PartBegin], bool] | None:
     if targets is None or not isinstance(targets, Mapping):
         return None
     return lambda part: part.name in targets
-
-
-def _parsed(field: Field) -> Any:
-    """What a field is when JSON is parsed."""
-    if field.part is None or field.part.content_type is None:
-        return field.value
-    content_type = field.part.content_type
-    if content_type != "application/json" and not content_type.endswith("+json"):
-        return field.value
-    try:
-        return jsonlib.loads(field.value)
-    except (ValueError, RecursionError) as exc:
-        error = CodecError(f"field is not JSON: {exc}", code="bad-json", part_name=field.name)
-        locate(error, field.part)
-        raise error from exc
