@@ -95,7 +95,7 @@ class _Spooled:
         self.size = 0
         self.on_disk = False
         self._raw: FileIO | None = None  # on disk, what is below the buffer of the file
-        self._job: Future[int] | None = None
+        self._job: Future[Any] | None = None
         self._pieces: list[bytes] = []
         self._held = 0
 
@@ -111,9 +111,9 @@ class _Spooled:
 
     async def _flush(self) -> None:
         """Begin to write what was collected, when the thread is done with what it has."""
-        job, self._job = self._job, None
-        if job is not None:
-            await _done(job)
+        if self._job is not None:
+            await _done(self._job)
+        self._job = None
         pieces, self._pieces, self._held = self._pieces, [], 0
         if pieces and self._raw is not None:
             self._job = _THREADS.submit(write_all, self._raw, pieces)
@@ -121,7 +121,8 @@ class _Spooled:
     async def move_to_disk(self) -> None:
         """Have it on disk from now on."""
         self.on_disk = True
-        await _done(_THREADS.submit(self._roll_over))
+        self._job = _THREADS.submit(self._roll_over)
+        await _done(self._job)
 
     def _roll_over(self) -> None:
         self._file.rollover()
