@@ -68,6 +68,7 @@ class Collector:
         self.begun: list[Target[object]] = []
         self._form = Form()
         self._file: UploadedFile[Any] | None = None  # that arrives
+        self._target: Target[object] | None = None  # its own
         self._limits = limits
         self._targets = targets
         self._default = default
@@ -83,8 +84,12 @@ class Collector:
         return self._form
 
     def adapt(self, target: AnyTarget[object]) -> Target[object]:
-        """What is awaited for ``target``."""
+        """``target`` with the faces that it needs."""
         return as_target(target)
+
+    def awaited(self, target: Target[object]) -> Target[object]:
+        """What is awaited for it."""
+        return target
 
     async def move_to_disk(self, file: SpooledFile) -> None:
         """Have a file in memory go to disk."""
@@ -102,26 +107,26 @@ class Collector:
         try:
             for event in events:
                 if type(event) is Field:
-                    await self._add(event)
+                    if self._json:
+                        await self._add_json(event)
+                    else:
+                        self._owed += size_of_field(event.name, event.value)
+                        add(event.name, event.value)
                 elif type(event) is bytes:
-                    if self._file is not None:
+                    if self._file is not None and self._target is not None:
                         self._file.size += len(event)
-                        await self.begun[-1].write(event)
+                        await self._target.write(event)
                 elif type(event) is PartBegin:
                     await self._begin(event)
-                elif self._file is not None:
-                    await self._end(self._file)
+                elif self._file is not None and self._target is not None:
+                    await self._end(self._file, self._target)
             await self._take_memory()
         except MultipartError as exc:
             if self._file is not None:
                 locate(exc, self._file.part)
             raise
 
-    async def _add(self, field: Field) -> None:
-        if not self._json:
-            self._owed += size_of_field(field.name, field.value)
-            self._form.add(field.name, field.value)
-            return
+    async def _add_json(self, field: Field) -> None:
         value = parse_json(field)
         self._owed += size_of_json(field, value)
         try:
@@ -144,15 +149,16 @@ class Collector:
         target = self.adapt(chosen)
         self._chosen.append(chosen)
         self.begun.append(target)
+        self._target = self.awaited(target)
         try:
-            await target.start(file)
+            await self._target.start(file)
         except StateError:
             self.begun.pop()  # it is busy with another part, which is not ours to abort
             raise
 
-    async def _end(self, file: UploadedFile[Any]) -> None:
-        file.complete(await self.begun[-1].finish())
-        self._file = None
+    async def _end(self, file: UploadedFile[Any], target: Target[object]) -> None:
+        file.complete(await target.finish())
+        self._file = self._target = None
         self._form.holdings.files.append(file)
         self._form.add(file.name or "", file)
 

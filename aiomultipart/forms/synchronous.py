@@ -217,6 +217,10 @@ class _Collector(Collector):
                 as_sync(target)
 
     def adapt(self, target: AnyTarget[object]) -> Target[object]:
+        """With both faces: who undoes it may have a loop, or not."""
+        return as_sync(target)
+
+    def awaited(self, target: Target[object]) -> Target[object]:
         """What does its work at once."""
         return inline(target)
 

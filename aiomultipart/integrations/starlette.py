@@ -1,8 +1,8 @@
 """Starlette's own ``request.form()``, through this library's parser; the extra ``starlette``.
 
 :class:`MultipartRoute` stands in place of Starlette's ``Route``, and nothing else changes: forms are Starlette's
-``FormData``, files its ``UploadFile``. :mod:`.fastapi` has the same for FastAPI. Files are written through anyio, so
-that this works under trio too.
+``FormData``, files its ``UploadFile``. :mod:`.fastapi` has the same for FastAPI. Files are written in threads, which
+are waited for through anyio, so that this works under trio too.
 """
 
 from __future__ import annotations
@@ -186,6 +186,7 @@ class _Reading:
     def __init__(self, parser: FormParser, limits: Limits) -> None:
         self._parser = parser
         self._limits = limits
+        self._most_memory = bound(limits.max_memory)
         self._memory = 0
         self._open_files = 0
         self.files: list[_Spooled] = []
@@ -195,31 +196,29 @@ class _Reading:
     async def take(self, data: bytes | None) -> None:
         """The next bytes; None at the end."""
         for event in self._parser.close() if data is None else self._parser.feed(data):
-            if isinstance(event, Field):
-                await self._charge(size_of_field(event.name, event.value))
+            if type(event) is Field:
+                self._memory += size_of_field(event.name, event.value)
                 self.items.append((event.name, event.value))
-            elif isinstance(event, PartBegin):
+            elif type(event) is bytes:
+                file = self.files[-1]
+                if not file.on_disk:
+                    if file.size + len(event) > MAX_IN_MEMORY:
+                        await self._move_to_disk(file)
+                    else:
+                        self._memory += len(event)
+                await file.write(event)
+            elif type(event) is PartBegin:
                 self._name = event.name or ""
                 self.files.append(_Spooled(event))
-                await self._charge(size_of_file(event))
-            elif isinstance(event, bytes):
-                await self._write(self.files[-1], event)
+                self._memory += size_of_file(event)
             elif event is PART_END:
                 self.items.append((self._name, await self.files[-1].finish()))
+            if self._memory > self._most_memory:
+                await self._make_room()
 
-    async def _write(self, file: _Spooled, data: bytes) -> None:
-        if not file.on_disk:
-            if file.size + len(data) > MAX_IN_MEMORY:
-                await self._move_to_disk(file)
-            else:
-                self._memory += len(data)
-        await file.write(data)
-        await self._charge(0)
-
-    async def _charge(self, size: int) -> None:
-        """Take memory; files move to disk while there is too little, the largest first."""
-        self._memory += size
-        while self._memory > bound(self._limits.max_memory):
+    async def _make_room(self) -> None:
+        """Files move to disk while there is too little memory, the largest first."""
+        while self._memory > self._most_memory:
             in_memory = [file for file in self.files if file.size and not file.on_disk]
             if not in_memory:
                 break  # the parser bounds all that is no body of a file
