@@ -216,10 +216,6 @@ class Awaiting(OnePart, ABC, Generic[T_co]):
     async def abort(self) -> None:
         """Drop what there is."""
 
-    def _go_inline(self) -> None:
-        """From now on there is no loop."""
-        self._has_loop = False
-
     async def _awaited(self, result: Any) -> Any:
         """``result`` of a function, or what it gives when it is awaited."""
         if not isawaitable(result):
@@ -230,23 +226,28 @@ class Awaiting(OnePart, ABC, Generic[T_co]):
             result.close()
         raise TypeError(f"a function of a {type(self).__name__} gave an awaitable, and there is no event loop")
 
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        self._has_loop = False
+        try:
+            return run_inline(coroutine)
+        finally:
+            self._has_loop = True
+
     def start_sync(self, part: ReceivedPart) -> None:
         """As :meth:`start`."""
-        self._go_inline()
-        run_inline(self.start(part))
+        self._run(self.start(part))
 
     def write_sync(self, data: bytes) -> None:
         """As :meth:`write`."""
-        run_inline(self.write(data))
+        self._run(self.write(data))
 
     def finish_sync(self) -> T_co:
         """As :meth:`finish`."""
-        return run_inline(self.finish())
+        return self._run(self.finish())
 
     def abort_sync(self) -> None:
         """As :meth:`abort`."""
-        self._go_inline()
-        run_inline(self.abort())
+        self._run(self.abort())
 
 
 def run_inline(coroutine: Coroutine[Any, Any, T]) -> T:

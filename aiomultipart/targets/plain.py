@@ -7,9 +7,9 @@ from inspect import iscoroutinefunction
 from typing import Generic, Protocol, TypeVar, cast
 
 from .base import AnyTarget, PlainTarget, ReceivedPart, Target
-from .faces import Threaded
+from .faces import Awaiting, Threaded
 
-__all__ = ("SyncTarget", "as_sync", "as_target", "inline")
+__all__ = ("Around", "SyncTarget", "as_sync", "as_target", "inline")
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -105,6 +105,14 @@ def inline(target: AnyTarget[T]) -> Target[T]:
     :raises TypeError: it has only coroutines.
     """
     return _Inline(as_sync(target))
+
+
+class Around(Awaiting[T_co]):
+    """A target that stands around others."""
+
+    def _face(self, target: Target[T]) -> Target[T]:
+        """What is awaited of one of them."""
+        return target if self._has_loop else inline(target)
 
 
 def _has_coroutines(target: object) -> bool:

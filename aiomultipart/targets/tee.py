@@ -8,8 +8,7 @@ from aiomultipart.exceptions import StateError
 from aiomultipart.work import to_its_end
 
 from .base import AnyTarget, ReceivedPart, Target
-from .faces import Awaiting
-from .plain import as_sync, as_target, inline
+from .plain import Around, as_sync, as_target
 
 __all__ = ("TeeTarget",)
 
@@ -19,7 +18,7 @@ C = TypeVar("C")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class TeeTarget(Awaiting[T_co]):
+class TeeTarget(Around[T_co]):
     """Gives the body to several targets, each chunk to one after the other; the result is the tuple of their results.
 
     When one fails, all are aborted.
@@ -51,7 +50,7 @@ class TeeTarget(Awaiting[T_co]):
         for target in self._targets:
             self._started.append(target)  # before, because it may fail half way
             try:
-                await target.start(part)
+                await self._face(target).start(part)
             except StateError:
                 # This one is busy with another part. Nobody aborts who gets this error, so the others have to be now.
                 self._started.pop()
@@ -62,12 +61,12 @@ class TeeTarget(Awaiting[T_co]):
         """Write ``data`` to each."""
         self._check()
         for target in self._targets:
-            await target.write(data)
+            await self._face(target).write(data)
 
     async def finish(self) -> T_co:
         """Finish each, in their order."""
         self._finish()
-        result: Any = tuple([await target.finish() for target in self._targets])
+        result: Any = tuple([await self._face(target).finish() for target in self._targets])
         return result  # type: ignore[no-any-return]  # the overloads of the constructor say what it is
 
     async def abort(self) -> None:
@@ -76,14 +75,9 @@ class TeeTarget(Awaiting[T_co]):
         failed: Exception | None = None
         while self._started:
             try:
-                await self._started[-1].abort()
+                await self._face(self._started[-1]).abort()
             except Exception as exc:  # noqa: BLE001  (the others have to be aborted too)
                 failed = failed or exc
             self._started.pop()  # not before: who is cancelled meanwhile is called once more
         if failed is not None:
             raise failed
-
-    def _go_inline(self) -> None:
-        super()._go_inline()
-        self._targets = [inline(target) for target in self._targets]
-        self._started = [inline(target) for target in self._started]

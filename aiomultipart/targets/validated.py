@@ -9,15 +9,14 @@ from typing import TypeVar
 from aiomultipart.exceptions import LimitExceeded, RejectedPart, StateError
 
 from .base import AnyTarget, ReceivedPart, Target
-from .faces import Awaiting
-from .plain import as_sync, as_target, inline
+from .plain import Around, as_sync, as_target
 
 __all__ = ("ValidatedTarget",)
 
 T_co = TypeVar("T_co", covariant=True)
 
 
-class ValidatedTarget(Awaiting[T_co]):
+class ValidatedTarget(Around[T_co]):
     """Gives the body to another target while it is as wanted; the result is that target's.
 
     :param target: where the bytes go. It is started only when the Content-Type is as wanted.
@@ -64,7 +63,7 @@ class ValidatedTarget(Awaiting[T_co]):
                 raise RejectedPart(what, code="content-type-not-accepted", part_name=part.name)
         self._is_target_started = True
         try:
-            await self._target.start(part)
+            await self._face(self._target).start(part)
         except StateError:
             self._is_target_started = False
             raise
@@ -77,7 +76,7 @@ class ValidatedTarget(Awaiting[T_co]):
         if most is not None and self._size > most:
             raise LimitExceeded(f"body passes max_size of {most}", limit="max_size", value=most, part_name=self._name)
         if self._magic is None:
-            await self._target.write(data)
+            await self._face(self._target).write(data)
             return
         self._first += data
         if len(self._first) >= self._magic_size:
@@ -90,26 +89,22 @@ class ValidatedTarget(Awaiting[T_co]):
         if magic is not None and not await self._awaited(magic(first[: self._magic_size])):
             raise RejectedPart("content is not accepted", code="content-not-accepted", part_name=self._name)
         if first:
-            await self._target.write(first)
+            await self._face(self._target).write(first)
 
     async def finish(self) -> T_co:
         """Look at a short body, then finish the target."""
         self._finish()
         await self._let_go()
-        return await self._target.finish()
+        return await self._face(self._target).finish()
 
     async def abort(self) -> None:
         """Abort the target."""
         self._abort()
         if self._is_target_started:
-            await self._target.abort()
+            await self._face(self._target).abort()
 
     def check_sync(self) -> None:
         """:raises TypeError: ``magic`` is a coroutine function, or the target has only coroutines."""
         if iscoroutinefunction(self._magic):
             raise TypeError(f"{self._magic!r} is a coroutine function: it takes an event loop, as read_form() has")
         as_sync(self._target)
-
-    def _go_inline(self) -> None:
-        super()._go_inline()
-        self._target = inline(self._target)

@@ -440,7 +440,11 @@ def parse_cut(cut: bytes, directory: Path) -> None:
 
 async def test_a_form_read_without_a_loop_is_undone_in_one(tmp_path: Path, no_blocking: None) -> None:
     """What blocks is left to a thread then."""
-    form = await asyncio.to_thread(parse_form, FORM, MESSAGE, targets=lambda part: DirectoryTarget(tmp_path))
+
+    def make(part: Any) -> Any:
+        return TeeTarget(DirectoryTarget(tmp_path), ValidatedTarget(DirectoryTarget(tmp_path)))
+
+    form = await asyncio.to_thread(parse_form, FORM, MESSAGE, targets=make)
     assert await asyncio.to_thread(os.listdir, tmp_path)
     await form.discard()
     assert await asyncio.to_thread(os.listdir, tmp_path) == []
