@@ -8,6 +8,8 @@ FUZZ_SECONDS ?= 60
 FUZZ_OPTIONS ?=
 # For make sanitize
 SANITIZE_SECONDS ?= 600
+# For make dist
+PYTHONS ?=
 # For make bench and bench-quick, such as --check
 BENCH_OPTIONS ?=
 
@@ -25,7 +27,7 @@ covered := aiomultipart/codecs/*,aiomultipart/grammar/*,aiomultipart/parser/*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo serve test test-all coverage lint docs bench bench-quick fuzz sanitize mutants clean
+.PHONY: help demo serve test test-all coverage lint docs bench bench-quick dist fuzz sanitize mutants clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -75,6 +77,9 @@ sanitize: $(VENV)/.stamp-test ## the parser's tests, and SANITIZE_SECONDS of ran
 
 mutants: $(VENV)/.stamp-mutants ## mutation testing of the parser and the header grammar; takes half an hour
 	$(bin)/python .ci/mutants.py
+
+dist: $(VENV)/.stamp-dist ## build what is released, and try it in empty environments of each of PYTHONS
+	$(bin)/python .ci/dist.py $(PYTHONS)
 
 clean: ## remove environments, caches and built files
 	rm -rf .venv .venv-* docs/_build build dist htmlcov mutants .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -8,12 +8,15 @@ from .exceptions import (
     LimitExceeded,
     MultipartError,
     ParseError,
+    RangeNotSatisfiable,
     RejectedPart,
     StateError,
     UnknownEncoding,
     UnsupportedEncoding,
     UnsupportedMediaType,
 )
+from .families.byteranges import ByteRanges, RangePart, byteranges, fetch_ranges
+from .families.range_answers import RangeAnswer, answer_ranges
 from .forms.asynchronous import FormReading, read_form
 from .forms.events import Field, FormEvent
 from .forms.model import Form, UploadedFile
@@ -80,6 +83,7 @@ __all__ = (
     "BodyPartReader",
     "BodyPartReaderPayload",
     "BufferedReaderPayload",
+    "ByteRanges",
     "BytesIOPayload",
     "BytesPayload",
     "CallbackTarget",
@@ -119,6 +123,9 @@ __all__ = (
     "PlainTarget",
     "Policy",
     "PushMultipartParser",
+    "RangeAnswer",
+    "RangeNotSatisfiable",
+    "RangePart",
     "ReceivedPart",
     "RejectedPart",
     "SavedFile",
@@ -137,7 +144,10 @@ __all__ = (
     "UnsupportedMediaType",
     "UploadedFile",
     "ValidatedTarget",
+    "answer_ranges",
+    "byteranges",
     "content_disposition_filename",
+    "fetch_ranges",
     "get_payload",
     "hdrs",
     "parse_content_disposition",
