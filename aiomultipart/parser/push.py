@@ -85,7 +85,8 @@ class PushMultipartParser(HeaderBlocks):
         rules = self.policy.rules
         if rules.line_feed_only is FORGIVE:
             images = rules.loose_image_stream is FORGIVE and self.subtype == "x-mixed-replace"
-            self._opening = Opening(self.boundary.encode(), images=images)
+            dashes = rules.dashes_in_boundary is FORGIVE
+            self._opening = Opening(self.boundary.encode(), dashes=dashes, images=images)
             self._held.data = b""
             self._state = OPENING
 
