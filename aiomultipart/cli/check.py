@@ -19,7 +19,7 @@ from .bodies import Body
 from .failures import BadInput
 from .inputs import Input, opened
 from .ls import label, place_of
-from .terminal import Terminal, shown
+from .terminal import Terminal, count_of, shown
 from .tree import Found, Level, Step, Steps, Tree, explain
 
 __all__ = ("run",)
@@ -70,19 +70,25 @@ class _Window:
     def around(self, offset: int) -> list[str]:
         """A dump of what is there; nothing if it was too long ago."""
         start = self._end - sum(map(len, self._blocks))
-        first = max(start, (offset - _BEFORE) // _ROW * _ROW)
-        last = min(self._end, (offset + _AFTER) // _ROW * _ROW)
         if not start <= offset <= self._end:
             return []
-        data = b"".join(self._blocks)[first - start : last - start]
-        return [_dump(data[at : at + _ROW], first + at, offset) for at in range(0, len(data), _ROW)]
+        data = b"".join(self._blocks)
+        dump = []
+        for row in range((offset - _BEFORE) // _ROW * _ROW, (offset + _AFTER) // _ROW * _ROW, _ROW):
+            first = max(row, start)
+            if shown_bytes := data[first - start : max(row + _ROW - start, 0)]:
+                dump.append(_dump(shown_bytes, first, offset))
+        return dump
 
 
 def _dump(row: bytes, at: int, mark: int) -> str:
     """One row: offset, bytes, text; the byte in question is in brackets."""
-    cells = "".join([f"[{byte:02x}]" if at + index == mark else f" {byte:02x} " for index, byte in enumerate(row)])
+    cells = "".join([f" {byte:02x}" for byte in row]) + " "
+    if at <= mark < at + len(row):
+        place = 3 * (mark - at)
+        cells = f"{cells[:place]}[{cells[place + 1 : place + 3]}]{cells[place + 4 :]}"
     text = "".join([chr(byte) if 32 <= byte < 127 else "." for byte in row])
-    return f"{at:>12} {cells:<{4 * _ROW}} {text}"
+    return f"{at:>10} {cells:<{3 * _ROW + 1}} {text}"
 
 
 class _Remark(NamedTuple):
@@ -104,7 +110,7 @@ class _Part(NamedTuple):
         name = f" {self.label!r}" if self.label else ""
         cut = "" if self.is_whole else ", cut short"
         type_ = self.content_type or "no type"
-        return f"part {self.path}{name}, {type_}, {self.size} bytes from {self.body_offset}{cut}"
+        return f"part {self.path}{name}, {type_}, {count_of(self.size, 'byte')} from {self.body_offset}{cut}"
 
 
 class _View:
@@ -179,7 +185,7 @@ class _View:
             where = level.path[:-1] if defect.part_index is None else f"{level.path}{defect.part_index}"
             text = f"forgives: {defect.kind}{place_of(defect, level)}{f' in part {where}' if where else ''}"
             if defect.size:
-                text += f", {defect.size} bytes dropped"
+                text += f", {count_of(defect.size, 'byte')} dropped"
             self._remark(text, None if defect.offset is None else level.offset + defect.offset, window)
 
     def _remark(self, text: str, offset: int | None, window: _Window) -> None:
@@ -192,9 +198,9 @@ class _View:
         if self.error is not None:
             verdict = "refuses it"
         else:
-            verdict = f"reads {self._count} part{'' if self._count == 1 else 's'}"
+            verdict = f"reads {count_of(self._count, 'part')}"
             if self._size:
-                verdict += f", with {self._size} remark{'' if self._size == 1 else 's'}"
+                verdict += f", with {count_of(self._size, 'remark')}"
         style = "red" if self.error is not None else "yellow" if self._size else "green"
         terminal.line((f"{self.policy.value:<9}", "bold"), (verdict, style))
         if last is not None and self.remarks and self.remarks == last.remarks:

@@ -13,7 +13,7 @@ from aiomultipart.parser import Defect
 from .arguments import Options
 from .failures import BadInput
 from .inputs import Input, opened
-from .terminal import Span, Terminal, shown
+from .terminal import Span, Terminal, count_of, shown
 from .tree import Found, Level, Step, Tree, explain
 
 __all__ = ("label", "place_of", "run")
@@ -68,7 +68,8 @@ class _Row:
     """A part, as it is shown. Its size is there once it has ended."""
 
     def __init__(self, found: Found) -> None:
-        self.found: Found | None = found
+        self.is_open = True
+        self.is_message = found.inner is not None
         part = found.part
         depth = found.path.count(".")
         codings = shown(_codings(found)) or "-"
@@ -76,15 +77,14 @@ class _Row:
         self.cells = [found.path, type_, "...", str(found.offset), str(found.body_offset), codings, shown(label(found))]
         self.remarks = ""
 
-    def end(self) -> None:
+    def end(self, found: Found) -> None:
         """The part has ended."""
-        if self.found is not None:
-            self.cells[2] = str(self.found.size)
-            said = [defect.kind for defect in self.found.defects()]
-            if not self.found.is_whole:
-                said.append("not whole" if self.found.error is None else "bad inside")
-            self.remarks = ", ".join(said)
-            self.found = None
+        self.is_open = False
+        self.cells[2] = str(found.size)
+        said = [defect.kind for defect in found.defects()]
+        if not found.is_whole:
+            said.append("not whole" if found.error is None else "bad inside")
+        self.remarks = ", ".join(said)
 
 
 class _Table:
@@ -117,7 +117,7 @@ class _Table:
 
     def end(self, found: Found) -> None:
         row = self._open.pop()
-        row.end()
+        row.end(found)
         if found.inner is not None and len(self._remarks) < _HELD:
             self._remarks += _remarks(found.inner)
         if len(self._rows) >= _HELD or self._size > _HELD_SIZE:
@@ -126,29 +126,33 @@ class _Table:
     def pause(self) -> None:
         """What comes next may be a while in coming."""
         if self._source.is_live and self._rows and time.monotonic() - self._since > _PATIENCE:
-            self._write()
+            # The part that is coming will have a size.
+            self._write(len(self._rows) - (self._rows[-1].is_open and not self._rows[-1].is_message))
             self._terminal.flush()
 
     def finish(self, error: BadInput | None) -> None:
         self._write()
         for remark in [*self._remarks, *_remarks(self._tree.root)][:_HELD]:
             self._terminal.line((remark, "yellow"))
-        parts = "1 part" if self._count == 1 else f"{self._count} parts"
+        parts = count_of(self._count, "part")
         self._terminal.line((parts if error is None else f"{parts}, and then an error", "dim"))
 
-    def _write(self) -> None:
-        if not self._rows:
+    def _write(self, count: int | None = None) -> None:
+        """Write the first rows, all if not said."""
+        rows = self._rows[:count]
+        if not rows:
             return
-        for row in self._rows:
+        for row in rows:
             row_widths = map(self._terminal.width_of, row.cells)
             self._widths = list(map(max, self._widths, row_widths))
         if not self._has_titles:
             self._has_titles = True
             self._line(_TITLES, ("dim",) * len(_TITLES), "")
-        for row in self._rows:
+        for row in rows:
             self._line(row.cells, _STYLES, row.remarks)
-        self._rows.clear()
+        del self._rows[: len(rows)]
         self._size = 0
+        self._since = time.monotonic()
 
     def _line(self, cells: list[str] | tuple[str, ...], styles: tuple[str, ...], remarks: str) -> None:
         spans: list[Span] = []
@@ -160,7 +164,7 @@ class _Table:
             spans.append("  ")
         if remarks:
             spans.append((f"! {remarks}", "yellow"))
-        self._terminal.line(*spans)
+        self._terminal.line(*spans, cut=True)
 
 
 def _remarks(level: Level) -> list[str]:

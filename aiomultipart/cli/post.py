@@ -43,12 +43,16 @@ def run(options: Options, terminal: Terminal) -> int:
                     terminal.line((shown(name), "cyan"), f": {shown(value)}")
                 terminal.line()
             sys.stdout.flush()
+            last = b"\n"
             for block in response.iter_bytes():
                 sys.stdout.buffer.write(block)
+                last = block[-1:] or last
+            sys.stdout.buffer.flush()
+            if last != b"\n" and sys.stdout.isatty():
+                terminal.line()  # so that what follows has a line of its own
         finally:
             response.close()
     if response.status_code >= 400:
-        sys.stdout.flush()
         what = f"{response.status_code} {response.reason_phrase}"
         raise Failure(f"{shown_url(options.url)}: the server answers {what}")
     return 0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ("Span", "Terminal", "shown")
+__all__ = ("Span", "Terminal", "count_of", "shown")
 
 Span: TypeAlias = str | tuple[str, str]
 """Text, or text and how it looks."""
@@ -31,14 +31,22 @@ def shown(text: str) -> str:
     return "".join([each if each.isprintable() else ascii(each)[1:-1] for each in text])
 
 
+def count_of(number: int, what: str) -> str:
+    """A number of things, as one says it."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 class Terminal:
     """Standard output and standard error, where a person may be watching."""
 
     def __init__(self) -> None:
         self._console = _console(sys.stdout)
 
-    def line(self, *spans: Span) -> None:
-        """One line of standard output. What is too long for the terminal is cut."""
+    def line(self, *spans: Span, cut: bool = False) -> None:
+        """One line of standard output.
+
+        :param cut: cut what is too long for the terminal, as of a table.
+        """
         if self._console is None:
             sys.stdout.write("".join([span if isinstance(span, str) else span[0] for span in spans]).rstrip() + "\n")
             return
@@ -46,7 +54,10 @@ class Terminal:
 
         text = Text.assemble(*spans)
         text.rstrip()
-        self._console.print(text, no_wrap=True, overflow="ellipsis", crop=True, soft_wrap=False)
+        if cut:
+            self._console.print(text, no_wrap=True, overflow="ellipsis")
+        else:
+            self._console.print(text, soft_wrap=True)  # the terminal's own: what is copied from it is one line
 
     def flush(self) -> None:
         """Have the lines so far be seen."""
