@@ -14,6 +14,8 @@ from .exceptions import (
     UnsupportedEncoding,
     UnsupportedMediaType,
 )
+from .families.replace.reading import Frame, FrameReader, frames
+from .families.replace.writing import FrameBroadcast, FrameStream
 from .forms.asynchronous import FormReading, read_form
 from .forms.events import Field, FormEvent
 from .forms.model import Form, UploadedFile
@@ -97,6 +99,10 @@ __all__ = (
     "FormFile",
     "FormParser",
     "FormReading",
+    "Frame",
+    "FrameBroadcast",
+    "FrameReader",
+    "FrameStream",
     "HashTarget",
     "IOBasePayload",
     "IncompleteBody",
@@ -138,6 +144,7 @@ __all__ = (
     "UploadedFile",
     "ValidatedTarget",
     "content_disposition_filename",
+    "frames",
     "get_payload",
     "hdrs",
     "parse_content_disposition",

@@ -77,7 +77,7 @@ ROOMS = {
     ),
     "families": Room(
         does="image streams, byte ranges: thin, over reading and writing",
-        imports=("ground", "reading", "writing", "forms"),
+        imports=("ground", "work", "grammar", "parser", "sources", "reading", "writing", "forms"),
         asyncio=EVERYWHERE,
     ),
 }

@@ -1,0 +1,1 @@
+"""Thin layers over reading and writing, one module for each family of messages: image streams, byte ranges."""
