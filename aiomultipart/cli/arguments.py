@@ -119,6 +119,16 @@ def make_parser() -> argparse.ArgumentParser:
     post.add_argument("-i", "--include", action="store_true", help="show the header fields of the answer")
     _add_http(post)
 
+    grab = command(
+        "grab", "save the frames of an image stream (multipart/x-mixed-replace, MJPEG), until it ends or Ctrl+C"
+    )
+    grab.add_argument("url", metavar="URL", help="of the stream")
+    grab.add_argument("directory", metavar="DIR", help="where to; it is made if need be")
+    grab.add_argument("-n", "--count", type=_count, metavar="N", help="stop after so many frames")
+    grab.add_argument("--reconnect", action="store_true", help="begin anew when the stream breaks off")
+    _add_reading(grab, Policy.LENIENT)
+    _add_http(grab)
+
     check = command(
         "check",
         "say what each policy makes of a message, and where they differ",

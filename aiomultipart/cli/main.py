@@ -12,7 +12,7 @@ from typing import Final
 
 from aiomultipart.exceptions import MultipartError
 
-from . import cat, check, extract, ls, make, post
+from . import cat, check, extract, grab, ls, make, post
 from .arguments import Options, make_parser
 from .failures import Failure
 from .inputs import is_url
@@ -26,6 +26,7 @@ _COMMANDS: Final[dict[str, Callable[[Options, Terminal], int]]] = {
     "extract": extract.run,
     "make": make.run,
     "post": post.run,
+    "grab": grab.run,
     "check": check.run,
 }
 _BROKEN_PIPE: Final = 128 + 13  # what a shell says of a program that SIGPIPE has ended
