@@ -73,7 +73,7 @@ class _Window:
         if not start <= offset <= self._end:
             return []
         data = b"".join(self._blocks)
-        dump = []
+        dump: list[str] = []
         for row in range((offset - _BEFORE) // _ROW * _ROW, (offset + _AFTER) // _ROW * _ROW, _ROW):
             first = max(row, start)
             if shown_bytes := data[first - start : max(row + _ROW - start, 0)]:

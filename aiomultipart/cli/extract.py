@@ -6,6 +6,7 @@ import contextlib
 import mimetypes
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from multidict import MultiMapping
@@ -22,6 +23,9 @@ from .terminal import Terminal, shown
 from .tree import Found, Step
 
 __all__ = ("Received", "directory", "name_for", "run")
+
+
+_LONGEST: Final = 240  # bytes of a name; there is room for an extension
 
 
 class Received:
@@ -128,7 +132,7 @@ def name_for(part: PartBegin, path: str) -> str:
     for each in given:
         if each:
             with contextlib.suppress(RejectedPart):
-                name = safe_filename(each)
+                name = safe_filename(each, max_length=_LONGEST)
                 break
     if not part.filename and "." not in name.removeprefix(f"part-{path}"):
         # Without a type it is text (RFC 2045 section 5.2, RFC 7578 section 4.4).

@@ -218,7 +218,7 @@ def request_headers(pairs: Sequence[str]) -> list[tuple[str, str]]:
 
     :raises Failure: one has no colon.
     """
-    found = []
+    found: list[tuple[str, str]] = []
     for pair in pairs:
         name, colon, value = pair.partition(":")
         if not colon or not name.strip():

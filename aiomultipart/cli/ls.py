@@ -40,6 +40,9 @@ def run(options: Options, terminal: Terminal) -> int:
         except BadInput as exc:
             listing.finish(exc)
             raise
+        except BaseException:
+            listing.abandon()
+            raise
         listing.finish(None)
         if tree.error is not None:
             raise tree.error
@@ -130,6 +133,10 @@ class _Table:
             self._write(len(self._rows) - (self._rows[-1].is_open and not self._rows[-1].is_message))
             self._terminal.flush()
 
+    def abandon(self) -> None:
+        """What there is, is all."""
+        self._write()
+
     def finish(self, error: BadInput | None) -> None:
         self._write()
         for remark in [*self._remarks, *_remarks(self._tree.root)][:_HELD]:
@@ -142,9 +149,9 @@ class _Table:
         rows = self._rows[:count]
         if not rows:
             return
-        for row in rows:
-            row_widths = map(self._terminal.width_of, row.cells)
-            self._widths = list(map(max, self._widths, row_widths))
+        width_of = len if self._terminal.is_plain else self._terminal.width_of
+        columns = zip(*[row.cells for row in rows], strict=True)
+        self._widths = [max(width, *map(width_of, column)) for width, column in zip(self._widths, columns, strict=True)]
         if not self._has_titles:
             self._has_titles = True
             self._line(_TITLES, ("dim",) * len(_TITLES), "")
@@ -155,15 +162,20 @@ class _Table:
         self._since = time.monotonic()
 
     def _line(self, cells: list[str] | tuple[str, ...], styles: tuple[str, ...], remarks: str) -> None:
+        said = f"  ! {remarks}" if remarks else ""
+        if self._terminal.is_plain:
+            pad = "{:<{}}  {:<{}}  {:>{}}  {:>{}}  {:>{}}  {:<{}}  {}{}"
+            values = [value for pair in zip(cells, self._widths, strict=True) for value in pair]
+            self._terminal.line(pad.format(*values[:-1], said))
+            return
         spans: list[Span] = []
         for title, cell, style, width in zip(_TITLES, cells, styles, self._widths, strict=True):
             room = " " * (width - self._terminal.width_of(cell))
             if title == "NAME":
                 room = ""
             spans.append((room + cell if title in _TO_THE_RIGHT else cell + room, style))
-            spans.append("  ")
-        if remarks:
-            spans.append((f"! {remarks}", "yellow"))
+            spans.append("  " if title != "NAME" else "")
+        spans.append((said, "yellow"))
         self._terminal.line(*spans, cut=True)
 
 
@@ -223,6 +235,9 @@ class _Json:
 
     def pause(self) -> None:
         """What comes next may be a while in coming."""
+
+    def abandon(self) -> None:
+        """What there is, is all."""
 
     def finish(self, error: BadInput | None) -> None:
         root = self._tree.root

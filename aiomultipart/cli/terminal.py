@@ -42,22 +42,28 @@ class Terminal:
     def __init__(self) -> None:
         self._console = _console(sys.stdout)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether lines are text, without colours, and go anywhere but to a terminal."""
+        return self._console is None
+
     def line(self, *spans: Span, cut: bool = False) -> None:
         """One line of standard output.
 
         :param cut: cut what is too long for the terminal, as of a table.
         """
         if self._console is None:
-            sys.stdout.write("".join([span if isinstance(span, str) else span[0] for span in spans]).rstrip() + "\n")
+            text = "".join([span if isinstance(span, str) else span[0] for span in spans])
+            sys.stdout.write(f"{text.rstrip()}\n")
             return
         from rich.text import Text
 
-        text = Text.assemble(*spans)
-        text.rstrip()
+        styled = Text.assemble(*spans)
+        styled.rstrip()
         if cut:
-            self._console.print(text, no_wrap=True, overflow="ellipsis")
+            self._console.print(styled, no_wrap=True, overflow="ellipsis")
         else:
-            self._console.print(text, soft_wrap=True)  # the terminal's own: what is copied from it is one line
+            self._console.print(styled, soft_wrap=True)  # the terminal's own: what is copied from it is one line
 
     def flush(self) -> None:
         """Have the lines so far be seen."""

@@ -73,7 +73,7 @@ class Found:
 
     def defects(self) -> list[Defect]:
         """What is known so far to be odd about it."""
-        found = []
+        found: list[Defect] = []
         for defect in reversed(self.level.parser.defects):
             if defect.offset is not None and defect.offset < self.part.offset:
                 break
@@ -218,7 +218,7 @@ def _events(level: Level, data: bytes | None) -> Iterator[Event]:
 
 def explain(error: MultipartError, level: Level) -> str:
     """What is wrong and where, counted from the start of the file."""
-    where = []
+    where: list[str] = []
     if error.offset is not None:
         where.append(f"at byte {level.offset + error.offset}")
     if error.part_index is not None:

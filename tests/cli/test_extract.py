@@ -62,12 +62,14 @@ def test_names_are_safe(cli: Command, tmp_path: Path) -> None:
             ('; name="../f"', b"5"),
             ('; name="g"; filename=""', b"6"),
             ('; name="h"; filename="a\u202egpj.exe"', b"7"),
+            (f'; name="{"i" * 300}"', b"8"),
         )
     )
     done = cli("extract", "form.bin", "out")
     assert done.code == 0, done
     assert {name: int(body) for name, body in files(tmp_path / "out").items()} == {
         "evil": 0, "x.txt": 1, "c": 2, "passwd": 3, "passwd-1": 4, "f.txt": 5, "g.txt": 6, "h": 7,
+        "i" * 240 + ".txt": 8,
     }  # fmt: skip
     assert {path.name for path in tmp_path.iterdir()} == {"form.bin", "out"}
     assert "out/passwd-1  1\n" in done.text

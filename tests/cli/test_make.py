@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -161,7 +162,7 @@ async def test_post(serve: Serve, command_meanwhile: AsyncCommand, cli_meanwhile
 
     done = await cli_meanwhile("post", f"{url}?refuse", "a=b")
     assert done.out == b'{"detail": "too large"}'
-    assert done.complaint == f"aiomultipart: {url}?refuse: the server answers 413 Request Entity Too Large"
+    assert done.complaint == f"aiomultipart: {url}?refuse: the server answers 413 {HTTPStatus(413).phrase}"
 
     before = len(received)
     assert "missing: No such file" in (await cli_meanwhile("post", url, "a=@missing")).complaint
