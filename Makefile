@@ -1,13 +1,15 @@
 # Each target makes the virtual environment it needs. PYTHON chooses the interpreter, VENV the directory.
 PYTHON ?= python3
 VENV ?= .venv
-# For make serve
+# For make serve and make mjpeg
 PORT ?= 8000
 # For each fuzz target
 FUZZ_SECONDS ?= 60
 FUZZ_OPTIONS ?=
 # For make sanitize
 SANITIZE_SECONDS ?= 600
+# For make dist
+PYTHONS ?=
 # For make bench and bench-quick, such as --check
 BENCH_OPTIONS ?=
 
@@ -25,7 +27,7 @@ covered := aiomultipart/codecs/*,aiomultipart/grammar/*,aiomultipart/parser/*
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo serve test test-all coverage lint docs bench bench-quick fuzz sanitize mutants clean
+.PHONY: help demo serve mjpeg test test-all coverage lint docs bench bench-quick dist fuzz sanitize mutants clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +38,10 @@ demo: $(VENV)/.stamp-examples ## run examples/quickstart.py
 serve: $(VENV)/.stamp-examples ## run examples/upload_server at http://127.0.0.1:PORT/
 	@echo "Open http://127.0.0.1:$(PORT)/ and press Ctrl+C to stop."
 	@$(bin)/python -m uvicorn --app-dir examples/upload_server --port $(PORT) --timeout-graceful-shutdown 5 app:app
+
+mjpeg: $(VENV)/.stamp-examples ## run examples/mjpeg_server.py at http://127.0.0.1:PORT/
+	@echo "Open http://127.0.0.1:$(PORT)/ and press Ctrl+C to stop."
+	@$(bin)/python examples/mjpeg_server.py --port $(PORT)
 
 test: $(VENV)/.stamp-test ## run the tests, warnings being errors
 	$(bin)/python -m pytest -W error
@@ -75,6 +81,9 @@ sanitize: $(VENV)/.stamp-test ## the parser's tests, and SANITIZE_SECONDS of ran
 
 mutants: $(VENV)/.stamp-mutants ## mutation testing of the parser and the header grammar; takes half an hour
 	$(bin)/python .ci/mutants.py
+
+dist: $(VENV)/.stamp-dist ## build what is released, and try it in empty environments of each of PYTHONS
+	$(bin)/python .ci/dist.py $(PYTHONS)
 
 clean: ## remove environments, caches and built files
 	rm -rf .venv .venv-* docs/_build build dist htmlcov mutants .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -8,12 +8,15 @@ from .exceptions import (
     LimitExceeded,
     MultipartError,
     ParseError,
+    RangeNotSatisfiable,
     RejectedPart,
     StateError,
     UnknownEncoding,
     UnsupportedEncoding,
     UnsupportedMediaType,
 )
+from .families.byteranges import ByteRanges, RangePart, byteranges, fetch_ranges
+from .families.range_answers import RangeAnswer, answer_ranges
 from .families.replace.reading import Frame, FrameReader, frames
 from .families.replace.writing import FrameBroadcast, FrameStream
 from .forms.asynchronous import FormReading, read_form
@@ -82,6 +85,7 @@ __all__ = (
     "BodyPartReader",
     "BodyPartReaderPayload",
     "BufferedReaderPayload",
+    "ByteRanges",
     "BytesIOPayload",
     "BytesPayload",
     "CallbackTarget",
@@ -125,6 +129,9 @@ __all__ = (
     "PlainTarget",
     "Policy",
     "PushMultipartParser",
+    "RangeAnswer",
+    "RangeNotSatisfiable",
+    "RangePart",
     "ReceivedPart",
     "RejectedPart",
     "SavedFile",
@@ -143,7 +150,10 @@ __all__ = (
     "UnsupportedMediaType",
     "UploadedFile",
     "ValidatedTarget",
+    "answer_ranges",
+    "byteranges",
     "content_disposition_filename",
+    "fetch_ranges",
     "frames",
     "get_payload",
     "hdrs",

@@ -21,6 +21,7 @@ __all__ = (
     "LimitExceeded",
     "MultipartError",
     "ParseError",
+    "RangeNotSatisfiable",
     "RejectedPart",
     "StateError",
     "UnknownEncoding",
@@ -171,6 +172,29 @@ class RejectedPart(MultipartError):
 
     http_status = 415
     code = "rejected-part"
+
+
+class RangeNotSatisfiable(MultipartError):
+    """None of the ranges that were asked for is there, or they are too many (RFC 9110 section 15.5.17).
+
+    :ivar complete_length: how many bytes the whole representation is; None where that is not known.
+    """
+
+    http_status = 416
+    code = "range-not-satisfiable"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        complete_length: int | None = None,
+        offset: int | None = None,
+        part_index: int | None = None,
+        part_name: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code, offset=offset, part_index=part_index, part_name=part_name)
+        self.complete_length = complete_length
 
 
 class FieldError(MultipartError):

@@ -28,6 +28,7 @@ from aiomultipart import (
     MultipartReader,
     ParseError,
     Policy,
+    RangeNotSatisfiable,
     RejectedPart,
     UnknownEncoding,
     UnsupportedMediaType,
@@ -63,6 +64,7 @@ CLASSES = sorted(set(family()), key=lambda each: each.__name__)
         (LimitExceeded, "limit-exceeded", 413),
         (CodecError, "damaged-body", 400),
         (UnknownEncoding, "unknown-encoding", 415),
+        (RangeNotSatisfiable, "range-not-satisfiable", 416),
         (RejectedPart, "rejected-part", 415),
         (FieldError, "bad-field", 422),
     ],
@@ -81,7 +83,7 @@ def test_each_class_has_a_code_and_a_status(kind: type[MultipartError], code: st
 
 
 def test_all_classes_are_public() -> None:
-    assert len(CLASSES) == 9
+    assert len(CLASSES) == 10
     for kind in CLASSES:
         assert getattr(aiomultipart, kind.__name__) is kind
         assert kind.__name__ in aiomultipart.__all__

@@ -1,12 +1,13 @@
 """aiohttp, both ways.
 
 Sending: once this module is imported, ``session.post(url, data=writer)`` and ``web.Response(body=writer)`` carry the
-writer's Content-Type, and its Content-Length when the size is known. Receiving: :func:`read_form`.
+writer's Content-Type, and its Content-Length when the size is known. Receiving: :func:`read_form`. Serving byte ranges:
+:class:`RangeResponse`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Unpack
 
 from aiohttp import ClientError, StreamReader, web
@@ -14,11 +15,12 @@ from aiohttp import payload as aiohttp_payload
 from aiohttp.abc import AbstractStreamWriter
 
 from aiomultipart.exceptions import IncompleteBody, MultipartError
+from aiomultipart.families.range_answers import RangeContent, RangeOptions, answer_ranges
 from aiomultipart.forms.asynchronous import FormOptions, FormReading
 from aiomultipart.forms.asynchronous import read_form as read_any_form
 from aiomultipart.writing.payloads.base import Payload
 
-__all__ = ("AiohttpPayload", "answer_problems", "read_form")
+__all__ = ("AiohttpPayload", "RangeResponse", "answer_problems", "read_form")
 
 
 class AiohttpPayload(aiohttp_payload.Payload):
@@ -95,6 +97,45 @@ def read_form(request: web.BaseRequest, **options: Unpack[FormOptions]) -> FormR
         behind.
     """
     return read_any_form(request.headers, _Body(request.content), **options)
+
+
+class RangeResponse(web.StreamResponse):
+    """A file, or bytes: the whole, or the ranges that the request asks for, as :func:`aiomultipart.answer_ranges`.
+
+    To be returned from a handler. Where there is no such file the answer is 404, where it may not be read 403.
+
+    :param content: bytes, or the path of a file.
+    :param headers: more header fields.
+    :param options: keywords of :func:`aiomultipart.answer_ranges`, such as ``content_type`` and ``etag``.
+    """
+
+    def __init__(
+        self, content: RangeContent, *, headers: Mapping[str, str] | None = None, **options: Unpack[RangeOptions]
+    ) -> None:
+        super().__init__(headers=headers)
+        self._content = content
+        self._options = options
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Send all of it.
+
+        :raises StateError: the file has become shorter meanwhile; what was sent is not complete.
+        """
+        if self.prepared:
+            return await super().prepare(request)
+        try:
+            answer = await answer_ranges(request.headers, self._content, method=request.method, **self._options)
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as exc:
+            self.set_status(403 if isinstance(exc, PermissionError) else 404)
+            self.content_length = 0
+            return await super().prepare(request)
+        async with answer:
+            self.set_status(answer.status)
+            self.headers.update(answer.headers)
+            writer = await super().prepare(request)
+            await answer.body.write(self)
+            await self.write_eof()
+        return writer
 
 
 @web.middleware

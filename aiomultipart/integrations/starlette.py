@@ -1,8 +1,8 @@
-"""Starlette's own ``request.form()``, through this library's parser; the extra ``starlette``.
+"""Starlette's own ``request.form()``, through this library's parser, and byte ranges; the extra ``starlette``.
 
 :class:`MultipartRoute` stands in place of Starlette's ``Route``, and nothing else changes: forms are Starlette's
 ``FormData``, files its ``UploadFile``. :mod:`.fastapi` has the same for FastAPI. Files are written through anyio, so
-that this works under trio too.
+that this works under trio too. :class:`RangeResponse`, which is apart from that, needs asyncio.
 """
 
 from __future__ import annotations
@@ -12,26 +12,31 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Final, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Final, NoReturn, Self, Unpack, cast
 
 from anyio.to_thread import run_sync
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from aiomultipart.exceptions import LimitExceeded, MultipartError, ParseError, UnsupportedMediaType
+from aiomultipart.families.range_answers import RangeContent, RangeOptions, answer_ranges
 from aiomultipart.forms.events import Field, size_in_memory
 from aiomultipart.forms.parser import FORM_LIMITS, FormParser
 from aiomultipart.limits import Limits, bound
 from aiomultipart.parser import PART_END, PartBegin
 from aiomultipart.policy import Policy
+from aiomultipart.writing.sinks import closing
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ("FormRequest", "MultipartRoute", "answer_problem", "raise_as_http", "read_form_data")
+    from starlette.background import BackgroundTask
+    from starlette.types import Receive, Scope, Send
+
+__all__ = ("FormRequest", "MultipartRoute", "RangeResponse", "answer_problem", "raise_as_http", "read_form_data")
 
 _MIB: Final = 1024 * 1024
 _OVERHEAD: Final = 64  # what a bytes object and its place in a list take
@@ -300,3 +305,42 @@ class MultipartRoute(Route):
             return endpoint(request_class(request.scope, request.receive))
 
         return call
+
+
+class RangeResponse(Response):
+    """A file, or bytes: the whole, or the ranges that the request asks for, as :func:`aiomultipart.answer_ranges`.
+
+    To be returned from an endpoint of Starlette or FastAPI. Where there is no such file the answer is 404, where it may
+    not be read 403.
+
+    :param content: bytes, or the path of a file.
+    :param headers: more header fields.
+    :param background: what to do after it has been sent.
+    :param options: keywords of :func:`aiomultipart.answer_ranges`, such as ``content_type`` and ``etag``.
+    :raises StateError: when it is sent: the file has become shorter meanwhile; what was sent is not complete.
+    """
+
+    def __init__(
+        self,
+        content: RangeContent,
+        *,
+        headers: Mapping[str, str] | None = None,
+        background: BackgroundTask | None = None,
+        **options: Unpack[RangeOptions],
+    ) -> None:
+        super().__init__(headers=headers, background=background)
+        del self.headers["content-length"]  # of no content
+        self._content = content
+        self._options = options
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            answer = await answer_ranges(Headers(scope=scope), self._content, method=scope["method"], **self._options)
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as exc:
+            raise HTTPException(403 if isinstance(exc, PermissionError) else 404) from exc
+        async with answer, closing(answer.body.as_chunks()) as chunks:
+            response = StreamingResponse(chunks, answer.status, background=self.background)
+            self.headers.update(answer.headers)
+            response.raw_headers = self.raw_headers
+            await response(scope, receive, send)

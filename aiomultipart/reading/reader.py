@@ -103,7 +103,7 @@ class MultipartReader(PartIterator):
         else:
             limits = _with_bounds(limits or DEFAULT_LIMITS, max_field_size, max_headers)
             content_type, kind = self._content_type(policy)
-            parser = PushMultipartParser.from_content_type(content_type, limits=limits, policy=policy)
+            parser = self.make_parser(content_type, limits, policy)
             if kind is not None:
                 parser.forgive(kind, None)
             self._cursor = Cursor(parser, Message(open_source(content)), None)
@@ -141,6 +141,13 @@ class MultipartReader(PartIterator):
         Reading raises :exc:`IncompleteBody` when the client disconnects.
         """
         return cls(asgi_headers(scope), AsgiBody(receive), **options)
+
+    def make_parser(self, content_type: str, limits: Limits, policy: Policy) -> PushMultipartParser:
+        """What the message is parsed by.
+
+        :meta private:
+        """
+        return PushMultipartParser.from_content_type(content_type, limits=limits, policy=policy)
 
     def _content_type(self, policy: Policy) -> tuple[str, str | None]:
         """The media type of the message, and what had to be forgiven to find it."""

@@ -19,18 +19,7 @@ from .head import Field, check_codings, coded_size, given_length, lines_of, valu
 from .payloads.base import Message, Payload
 from .sinks import closing
 
-__all__ = (
-    "JOINED",
-    "Frames",
-    "Layout",
-    "blocks",
-    "chunks",
-    "fetched",
-    "lay_out",
-    "prepare_part",
-    "refusal",
-    "require_no_loop",
-)
+__all__ = ("JOINED", "Frames", "Layout", "blocks", "chunks", "fetched", "lay_out", "prepare_part", "require_no_loop")
 
 JOINED = 64 * 1024
 """Pieces are joined until they are this many bytes."""
@@ -236,7 +225,7 @@ class _Guard:
         if self._boundaries:
             own, expected = (layout.boundary, run.delimiters) if layout.chosen else (None, 0)
             if self._search(data, own) != expected:
-                raise refusal(b"\r\n--%b" % layout.boundary)
+                raise _refusal(b"\r\n--%b" % layout.boundary)
             self._tail = data[-self._keep :]
 
     def check(self, chunk: bytes) -> None:
@@ -256,7 +245,7 @@ class _Guard:
             if own is not None:
                 return data.count(self._only)
             if self._only in data:
-                raise refusal(self._only)
+                raise _refusal(self._only)
             return 0
         found = 0
         at = data.find(b"\r\n--")
@@ -265,14 +254,13 @@ class _Guard:
                 end = at + 4 + size
                 if beyond < end <= len(data) and (boundary := data[at + 4 : end]) in self._boundaries:
                     if boundary != own:
-                        raise refusal(data[at:end])
+                        raise _refusal(data[at:end])
                     found += 1
             at = data.find(b"\r\n--", at + 4)
         return found
 
 
-def refusal(delimiter: bytes) -> ValueError:
-    """What is raised where a part contains the delimiter."""
+def _refusal(delimiter: bytes) -> ValueError:
     return ValueError(f"a part contains the delimiter {delimiter!r}; choose another boundary, or give none")
 
 
@@ -478,5 +466,5 @@ class Frames:
         delimiter = self._delimiter
         whole = b"".join((head, body, delimiter, b"--\r\n" if last else b"\r\n"))
         if whole.count(delimiter) != 1 or whole.startswith(delimiter[2:]):
-            raise refusal(delimiter)
+            raise _refusal(delimiter)
         return whole

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import html
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from string import Template
 
@@ -17,12 +17,12 @@ from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, StreamingResponse
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from aiomultipart import Limits, ReceivedPart, Target, ValidatedTarget
+from aiomultipart import Limits, MultipartError, ReceivedPart, Target, ValidatedTarget
 from aiomultipart.integrations.asgi import read_form
 
 HERE = Path(__file__).resolve().parent
@@ -30,12 +30,14 @@ if str(HERE) not in sys.path:  # imported by another way than uvicorn's --app-di
     sys.path.append(str(HERE))
 
 from uploads.admission import Admission, client_key  # noqa: E402  (see above)
+from uploads.lingering import Lingering  # noqa: E402
 from uploads.progress import Board  # noqa: E402
-from uploads.refusals import HANDLERS, Refused  # noqa: E402
+from uploads.refusals import HANDLERS, Refused, refusal_of  # noqa: E402
 from uploads.settings import Settings  # noqa: E402
 from uploads.storage import Stored, open_storage  # noqa: E402
 
 PAGE = HERE / "uploads" / "page"
+ABOUT = HERE.parents[1] / "docs" / "how-to" / "upload-server.rst"
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -90,6 +92,10 @@ class UploadServer:
         """The form."""
         return HTMLResponse(self._page)
 
+    async def about(self, request: Request) -> FileResponse:
+        """How it is used and set up."""
+        return FileResponse(ABOUT, media_type="text/plain; charset=utf-8")
+
     async def health(self, request: Request) -> JSONResponse:
         """Whether it is up, and how busy."""
         return JSONResponse({"status": "healthy", "uploads": self.admission.uploads})
@@ -101,8 +107,9 @@ class UploadServer:
 
     async def upload_multiple(self, request: Request) -> JSONResponse:
         """Take several files, whatever the names of their fields: all of them or none."""
-        _, files = await self._receive(request, max_files=self.settings.max_files)
-        return JSONResponse({"success": True, "files": files, "count": len(files)})
+        fields, files = await self._receive(request, max_files=self.settings.max_files)
+        description = fields.get("description")
+        return JSONResponse({"success": True, "files": files, "count": len(files), "description": description})
 
     async def progress(self, request: Request) -> StreamingResponse:
         """How far an upload is, as server-sent events."""
@@ -112,23 +119,29 @@ class UploadServer:
     async def _receive(self, request: Request, *, max_files: int) -> tuple[dict[str, str], list[dict[str, object]]]:
         """The fields and files of a request, the files stored and described."""
         if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "multipart/form-data":
-            raise Refused(415, "the Content-Type has to be multipart/form-data")
+            raise Refused(415, "the Content-Type has to be multipart/form-data", code="not-a-form")
         if request.headers.get("Sec-Fetch-Site") == "cross-site":
             raise Refused(403, "a page of another site has sent this")
         client = client_key(request.client.host if request.client else None)
         async with self.admission.admit(client):
             await self.open()
             with self.board.track(request.query_params.get("id")) as progress:
-                form = await read_form(
-                    request.scope,
-                    self._impatient(request.receive),
-                    limits=self._limits,
-                    targets=self._target_factory(max_files),
-                    on_progress=progress.update,
-                )
+                arrivals = Arrivals(self, max_files)
+                try:
+                    form = await read_form(
+                        request.scope,
+                        self._impatient(request.receive),
+                        limits=self._limits,
+                        targets=arrivals.target,
+                        on_progress=progress.update,
+                    )
+                except MultipartError as exc:
+                    raise arrivals.blame(refusal_of(exc)) from exc
+                except Refused as exc:
+                    raise arrivals.blame(exc) from exc.__cause__
                 arrived = [(file, file.result) for file in form.files if isinstance(file.result, Stored)]
                 if not arrived:
-                    raise Refused(400, "there is no file in the form")
+                    raise Refused(400, "there is no file in the form", code="no-file")
                 stored = await self._accept(request, [result for _, result in arrived])
         files: list[dict[str, object]] = [
             {
@@ -150,20 +163,6 @@ class UploadServer:
             await self.storage.discard(files)
             raise
 
-    def _target_factory(self, max_files: int) -> Callable[[ReceivedPart], Target[Stored]]:
-        count = 0
-
-        def make_target(_: ReceivedPart) -> Target[Stored]:
-            nonlocal count
-            count += 1
-            if count > max_files:
-                raise Refused(413, f"more than {max_files} file{'s' if max_files > 1 else ''} in one request")
-            target = self.storage.target(self.settings.scanner)
-            content_types = self.settings.content_types
-            return ValidatedTarget(target, content_types=content_types) if content_types else target
-
-        return make_target
-
     def _impatient(self, receive: Receive) -> Receive:
         """As ``receive``, but an upload that has stalled does not keep its place."""
         seconds = self.settings.stall_timeout
@@ -176,6 +175,36 @@ class UploadServer:
                 raise Refused(408, f"nothing has arrived for {seconds:g} seconds") from None
 
         return receive_soon
+
+
+class Arrivals:
+    """The files of one request: where each goes, and which is at fault.
+
+    :param max_files: how many are taken.
+    """
+
+    def __init__(self, server: UploadServer, max_files: int) -> None:
+        self._server = server
+        self._max_files = max_files
+        self._count = 0
+        self._name: str | None = None
+
+    def target(self, part: ReceivedPart) -> Target[Stored]:
+        """For the next file."""
+        self._count += 1
+        self._name = part.name
+        if self._count > self._max_files:
+            files = f"{self._max_files} file{'s' if self._max_files > 1 else ''}"
+            raise Refused(413, f"more than {files} in one request", code="too-many-files")
+        settings = self._server.settings
+        target = self._server.storage.target(settings.scanner)
+        return ValidatedTarget(target, content_types=settings.content_types) if settings.content_types else target
+
+    def blame(self, refused: Refused) -> Refused:
+        """Say which file is at fault: the last that began, if it is about a part of that name."""
+        if self._count and refused.part_name is not None and refused.part_name == self._name:
+            refused.file = self._count - 1
+        return refused
 
 
 class SecurityHeaders:
@@ -206,8 +235,12 @@ def make_app(settings: Settings) -> Starlette:
             Route("/upload-multiple", server.upload_multiple, methods=["POST"]),
             Route("/progress/{id}", server.progress),
             Mount("/static", StaticFiles(directory=PAGE)),
+            Route("/about", server.about),
         ],
-        middleware=[Middleware(SecurityHeaders)],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(Lingering, size=settings.max_total_size, seconds=settings.stall_timeout),
+        ],
         exception_handlers=HANDLERS,
         lifespan=server.lifespan,
     )

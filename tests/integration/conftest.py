@@ -114,3 +114,13 @@ def node() -> str:
             pytest.fail("node is not installed, and continuous integration has to have it")
         pytest.skip("node is not installed")
     return path
+
+
+@pytest.fixture(scope="session")
+def nginx() -> str:
+    path = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("nginx is not installed, and continuous integration has to have it")
+        pytest.skip("nginx is not installed")
+    return path

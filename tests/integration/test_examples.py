@@ -93,3 +93,14 @@ def test_couchdb_attachments() -> None:
         "document baz",
         "    baz.txt: baz! baz! baz!",
     ]
+
+
+def test_byte_ranges() -> None:
+    index, photos = run("byte_ranges.py").split("The photos:\n")
+    assert index.splitlines()[0] == "The index:"
+    assert len(index.splitlines()) == 2
+    assert photos.splitlines()[2:] == [
+        "photos/007.jpg: 100,000 bytes, and the checksum is right",
+        "photos/142.jpg: 100,000 bytes, and the checksum is right",
+        "Fetched 232,856 bytes of 20,020,822.",
+    ]

@@ -255,14 +255,12 @@ async def test_ffmpeg_through_a_pipe(ffmpeg: str) -> None:
 
 async def _check_test_pictures(stream) -> None:
     seen = []
-    try:
+    with contextlib.suppress(IncompleteBody):  # ffmpeg writes no close-delimiter, and the other test asks what then
         async for frame in stream:
             assert frame.content_type == "image/jpeg"
             with Image.open(io.BytesIO(frame.data)) as image:
                 assert image.size == (160, 120)
                 seen.append(image.convert("RGB").tobytes())
-    except IncompleteBody as exc:
-        assert exc.code == "no-close-delimiter"  # ffmpeg writes none
     assert len(seen) == len(set(seen)) == 12
 
 

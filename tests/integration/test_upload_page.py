@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from aiomultipart import ReceivedPart
 from tests.support.browsing import DevTools, until
 from tests.support.saving import MIB, pattern
 from tests.support.uploading import Site, serving
@@ -131,19 +134,35 @@ async def site(gate: Gate, tmp_path: Path) -> AsyncIterator[Site]:
         yield site
 
 
+StartPage = Callable[..., Coroutine[object, object, Page]]
+
+
 @pytest.fixture
-async def page(site: Site, browser: DevTools) -> AsyncIterator[Page]:
-    page = Page(browser)
-    for domain in ("Page", "DOM", "Runtime", "Log"):
-        await browser.call(f"{domain}.enable")
-    await browser.call("Page.navigate", url=f"{site.url}/")
-    await until(
-        lambda: browser.evaluate("document.readyState == 'complete' && document.getElementById('send')?.disabled")
-    )
-    yield page
-    assert page.complaints() == []
-    # The server waits for connections that are open.
-    await browser.call("Page.navigate", url="about:blank")
+async def start_page(browser: DevTools, tmp_path: Path) -> AsyncIterator[StartPage]:
+    """Open the page of a server with changed settings, or of one that runs."""
+    async with contextlib.AsyncExitStack() as stack:
+        page = Page(browser)
+
+        async def start(site: Site | None = None, **changes) -> Page:
+            if site is None:
+                settings = dataclasses.replace(SETTINGS, storage=(tmp_path / "changed").as_uri(), **changes)
+                site = await stack.enter_async_context(serving(settings))
+            for domain in ("Page", "DOM", "Runtime", "Log"):
+                await browser.call(f"{domain}.enable")
+            await browser.call("Page.navigate", url=f"{site.url}/")
+            ready = "document.readyState == 'complete' && document.getElementById('send')?.disabled"
+            await until(lambda: browser.evaluate(ready))
+            return page
+
+        yield start
+        assert page.complaints() == []
+        # The server waits for connections that are open.
+        await browser.call("Page.navigate", url="about:blank")
+
+
+@pytest.fixture
+async def page(site: Site, start_page: StartPage) -> Page:
+    return await start_page(site)
 
 
 @pytest.fixture
@@ -182,6 +201,7 @@ async def test_two_files(
             assert limit <= values[-1] < limit + MIB
         assert values == sorted(set(values))
         assert "received" in await page.text("#received")
+        assert re.fullmatch(r"[0-9.]+ [KMG]?i?B?(bytes)?/s, [0-9]+ (s|min) left", await page.text("#pace"))
         assert await page.focused() == "cancel"
         # The first file is complete, the second has begun.
         bars = await page.browser.evaluate(
@@ -272,7 +292,7 @@ async def test_what_is_refused(site: Site, page: Page, tmp_path: Path) -> None:
     small.write_bytes(b"x")
     async with asyncio.timeout(50):
         await page.choose(large)
-        assert "larger than 32 MiB" in await page.text("#error")
+        assert await page.texts("#chosen .faulty .fault") == ["This file is larger than 32 MiB."]
         assert await page.browser.evaluate("document.getElementById('send').disabled")
         await page.click("#chosen button")
         assert await page.text("#error") == ""
@@ -287,5 +307,62 @@ async def test_what_is_refused(site: Site, page: Page, tmp_path: Path) -> None:
         object.__setattr__(site.server.settings, "scanner", refuse)
         await page.click("#send")
         await until(lambda: page.text("#error"))
-        assert await page.text("#error") == "the file was rejected: no <b>thank you</b>"
+        assert await page.text("#error") == "Nothing was stored."
+        assert await page.texts("#chosen .faulty .fault") == ["The file was rejected: no <b>thank you</b>."]
         assert await page.focused() == "send"
+        (tmp_path / "refused.png").write_bytes(await page.browser.screenshot())
+
+
+async def test_one_of_several_is_refused(site: Site, page: Page, paths: list[Path]) -> None:
+    """The one that is at fault is marked; without it the rest goes."""
+
+    async def refuse(location: str, part: ReceivedPart) -> str | None:
+        return "it is quoted" if "quoted" in (part.filename or "") else None
+
+    object.__setattr__(site.server.settings, "scanner", refuse)
+    async with asyncio.timeout(50):
+        await page.choose(*paths)
+        await page.click("#send")
+        await until(lambda: page.text("#error"))
+        assert await page.text("#error") == "Nothing was stored: one file cannot be taken."
+        assert await page.texts("#chosen .faulty .name") == [NAMES[1]]
+        assert await page.texts("#chosen .faulty .fault") == ["The file was rejected: it is quoted."]
+        await page.check_fits()
+        await page.click("#chosen .faulty button")
+        assert await page.text("#error") == ""
+        await page.click("#send")
+        await page.reads("1 file stored")
+    assert list(site.stored().values()) == [CONTENTS[0]]
+
+
+async def test_types_are_looked_at_before_they_are_sent(start_page: StartPage, paths: list[Path]) -> None:
+    page = await start_page(content_types=("image/*", "application/pdf"))
+    async with asyncio.timeout(50):
+        assert (await page.text("#limits")).endswith(": images, PDF")
+        await page.choose(*paths)
+        assert await page.texts("#chosen .faulty .name") == [NAMES[1]]
+        (fault,) = await page.texts("#chosen .faulty .fault")
+        assert fault == "Files of this type are not taken here: only images, PDF."
+        assert await page.browser.evaluate("document.getElementById('send').disabled")
+        await page.click("#chosen .faulty button")
+        await page.click("#send")
+        await page.reads("1 file stored")
+
+
+async def test_a_description_of_several_and_a_hash_to_copy(page: Page, paths: list[Path]) -> None:
+    async with asyncio.timeout(50):
+        await page.choose(*paths)
+        await page.browser.evaluate("document.getElementById('description').value = 'of both'")
+        await page.click("#send")
+        await page.reads("2 files stored")
+        assert (await page.texts("#stored dd"))[::3] == ["of both", "of both"]
+        await page.browser.call("Page.bringToFront")
+        position = (
+            "const box = document.querySelector('#stored button').getBoundingClientRect(); [box.x + 5, box.y + 5]"
+        )
+        x, y = await page.browser.evaluate(position)
+        for kind in ("mousePressed", "mouseReleased"):  # a script's click may not copy
+            await page.browser.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        await page.reads("The SHA-256 is in the clipboard.")
+        selected = await page.browser.evaluate("getSelection().toString()")
+        assert selected == hashlib.sha256(CONTENTS[0]).hexdigest()

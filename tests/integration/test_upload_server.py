@@ -22,13 +22,16 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 from obstore.store import S3Store
+from starlette.types import Message, Receive, Scope, Send
 
 from aiomultipart import MultipartWriter, ReceivedPart
 from examples.upload_server.app import HERE, make_app
 from tests.support.browsing import running, until
+from tests.support.nginx import running_nginx
 from tests.support.saving import MIB, pattern
 from tests.support.uploading import Site, serving
 from uploads.admission import Admission, client_key
+from uploads.lingering import Lingering
 from uploads.progress import Board
 from uploads.refusals import Refused
 from uploads.settings import Settings
@@ -73,11 +76,15 @@ def check_file(site: Site, file: dict[str, object], name: str, content: bytes) -
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def check_refused(response: httpx.Response, status: int, *words: str) -> None:
+def check_refused(response: httpx.Response, status: int, *words: str, file: int | None = None) -> None:
     assert response.status_code == status, response.text
     answer = response.json()
-    assert answer.keys() == {"success", "error"}
+    assert answer.keys() == {"success", "error", "code", "detail", "file"}
     assert answer["success"] is False
+    assert re.fullmatch(r"[a-z]+(-[a-z]+)*", answer["code"])
+    assert answer["file"] == file
+    # What people read is about their files, not about bytes and parts.
+    assert not re.search(r"byte \d|part \d|_", answer["error"])
     for word in words:
         assert word in answer["error"]
 
@@ -99,7 +106,7 @@ async def test_home_page(site: Site) -> None:
     linked = re.findall(r'(?:src|href)="([^"]*)"', response.text)
     assert len(linked) >= 3
     for url in linked:
-        assert url.startswith("/static/")
+        assert url == "/about" or url.startswith("/static/")
         assert (await site.client.get(url)).status_code == 200
 
 
@@ -143,15 +150,17 @@ async def test_upload_wrong_content_type(site: Site) -> None:
     ):
         check_refused(response, 415, "multipart/form-data")
     response = await site.client.post("/upload", content=b"x", headers={"Content-Type": "multipart/form-data"})
-    check_refused(response, 400, "boundary")
+    check_refused(response, 400, "send it again")
+    assert response.json()["code"] == "missing-boundary"
+    assert "boundary" in response.json()["detail"]
 
 
 async def test_upload_multiple_files(site: Site) -> None:
     contents = [b"one", LARGE, b"one", b""]
     response = await site.upload(*contents, path="/upload-multiple")
     answer = response.json()
-    assert answer.keys() == {"success", "files", "count"}
-    assert (answer["success"], answer["count"]) == (True, 4)
+    assert answer.keys() == {"success", "files", "count", "description"}
+    assert (answer["success"], answer["count"], answer["description"]) == (True, 4, None)
     for number, (file, content) in enumerate(zip(answer["files"], contents, strict=True)):
         check_file(site, file, f"{number}.bin", content)
     assert len(site.stored()) == 4
@@ -183,8 +192,12 @@ async def test_streaming_chunked_upload(site: Site) -> None:
 
 async def test_too_large(start: Start) -> None:
     site = await start(max_file_size=MIB, max_total_size=3 * MIB, max_files=3)
-    check_refused(await site.upload(LARGE[: MIB + 1]), 413, "max_part_size")
-    check_refused(await site.upload(*[LARGE[:MIB]] * 3, path="/upload-multiple"), 413, "max_total_size")
+    check_refused(await site.upload(LARGE[: MIB + 1]), 413, "the file is larger than 1 MiB", file=0)
+    several = await site.upload(b"x", LARGE[: MIB + 1], b"y", path="/upload-multiple")
+    check_refused(several, 413, "the file is larger than 1 MiB", file=1)
+    assert several.json()["code"] == "max-part-size"
+    assert "max_part_size" in several.json()["detail"]
+    check_refused(await site.upload(*[LARGE[:MIB]] * 3, path="/upload-multiple"), 413, "together", "3 MiB")
     check_refused(await site.upload(*[b"x"] * 4, path="/upload-multiple"), 413, "3 files")
     check_refused(await site.upload(b"x", b"y"), 413, "1 file")
     assert site.stored() == {}
@@ -195,7 +208,7 @@ async def test_too_large_for_a_client_that_does_not_stop(start: Start) -> None:
     """The answer gets through although most of the request is still to be sent."""
     site = await start(max_file_size=MIB)
     response = await site.upload(LARGE * 4)
-    check_refused(response, 413, "max_part_size")
+    check_refused(response, 413, "larger than 1 MiB", file=0)
     assert (await site.upload(b"x")).status_code == 200
 
 
@@ -206,6 +219,67 @@ async def test_content_types(start: Start) -> None:
         assert response.status_code == status
     assert 'accept="image/*"' in (await site.client.get("/")).text
     assert len(site.stored()) == 1
+
+
+@pytest.mark.parametrize("refused", ["before the first byte", "after the first file", "in the midst of one"])
+async def test_an_early_answer_behind_nginx(start: Start, nginx: str, tmp_path: Path, refused: str) -> None:
+    """It buffers what comes, then sends it all: a server that closes before that would make a 502 of the answer."""
+    site = await start(max_file_size=MIB)
+    prefix = tmp_path / "nginx"
+    prefix.mkdir()
+    async with running_nginx(nginx, prefix, f"client_max_body_size 0; location / {{ proxy_pass {site.url}; }}") as url:
+        if refused == "before the first byte":
+            response = await site.client.post(
+                f"{url}/upload", content=LARGE * 4, headers={"Content-Type": "text/plain"}
+            )
+            check_refused(response, 415, "multipart/form-data")
+        elif refused == "after the first file":
+            files = [("file", ("0.bin", b"x")), ("file", ("1.bin", LARGE * 4))]
+            check_refused(await site.client.post(f"{url}/upload", files=files), 413, "more than 1 file")
+        else:
+            response = await site.client.post(f"{url}/upload", files={"file": ("0.bin", LARGE * 4)})
+            check_refused(response, 413, "larger than 1 MiB", file=0)
+        assert (await site.client.post(f"{url}/upload", files={"file": ("0.bin", b"x")})).status_code == 200
+    assert "Broken pipe" not in (prefix / "error.log").read_text()
+
+
+async def test_a_refused_upload_that_does_not_end(start: Start) -> None:
+    """So many bytes of it are read, and no more; the answer is there before."""
+    site = await start(max_total_size=MIB)
+    reader, writer = await asyncio.open_connection(*site.address)
+    async with asyncio.timeout(20):
+        writer.write(b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n")
+        writer.write(b"Content-Length: 99999999\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 415 ")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        assert length is not None
+        assert json.loads(await reader.readexactly(int(length[1])))["code"] == "not-a-form"
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(bytes(100_000))
+                await writer.drain()
+        writer.close()
+
+
+async def test_a_refused_upload_that_stalls() -> None:
+    sent: list[Message] = []
+
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 415, "headers": []})
+        await send({"type": "http.response.body", "body": b"no"})
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError("nothing comes")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async with asyncio.timeout(20):
+        await Lingering(refuse, size=1000, seconds=0.01)({"type": "http", "method": "POST"}, receive, send)
+    assert [message.get("body", b"") for message in sent] == [b"", b"no", b""]
+    assert [message.get("more_body", False) for message in sent] == [False, True, False]
 
 
 async def test_other_sites(site: Site) -> None:
@@ -369,8 +443,8 @@ async def scan(path: str, part: ReceivedPart) -> str | None:
 
 async def test_the_scanner_rejects(start: Start) -> None:
     site = await start(scanner=scan)
-    check_refused(await site.upload(b"a virus"), 422, "0.bin is one virus")
-    check_refused(await site.upload(b"harmless", b"a virus", path="/upload-multiple"), 422, "1.bin")
+    check_refused(await site.upload(b"a virus"), 422, "0.bin is one virus", file=0)
+    check_refused(await site.upload(b"harmless", b"a virus", path="/upload-multiple"), 422, "1.bin", file=1)
     assert site.stored() == {}
     check_file(site, (await site.upload(b"harmless")).json()["file"], "0.bin", b"harmless")
 
@@ -610,8 +684,8 @@ async def test_s3_after_a_failure(start: Start, bucket: str) -> None:
         return "no" if part.filename == "1.bin" else None
 
     site = await start(storage=f"s3://{bucket.rpartition('/')[2]}", scanner=refuse, max_file_size=len(LARGE))
-    check_refused(await site.upload(LARGE, b"small", path="/upload-multiple"), 422)
-    check_refused(await site.upload(LARGE + b"x"), 413)
+    check_refused(await site.upload(LARGE, b"small", path="/upload-multiple"), 422, file=1)
+    check_refused(await site.upload(LARGE + b"x"), 413, file=0)
     async with Slow(site, path="/upload-multiple", total=len(LARGE)):
         pass
     await until(lambda: site.server.admission.uploads == 0)

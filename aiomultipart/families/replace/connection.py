@@ -106,7 +106,7 @@ class Connection:
         self._lane = _Lane.ahead_of(self._parser)
         self._begin: PartBegin | None = None  # of the part in hand, or of the last one
         self._body = _Pieces()
-        self._is_given = False  # whether that part has ended
+        self._is_given = False  # whether its frame has been given
         self._shift = 0, 0  # where the parser began: at which byte, in which part
 
     @property
@@ -114,11 +114,13 @@ class Connection:
         """What the policy has forgiven; of many the last ones."""
         offset, index = self._shift
         return tuple(
-            defect._replace(
-                offset=None if defect.offset is None else defect.offset + offset,
-                part_index=None if defect.part_index is None else defect.part_index + index,
+            Defect(
+                kind,
+                None if at is None else at + offset,
+                None if part is None else part + index,
+                size,
             )
-            for defect in (self._parser if self._lane is None else self._lane.parser).defects
+            for kind, at, part, size in (self._parser if self._lane is None else self._lane.parser).defects
         )
 
     async def read(self, take: Take) -> None:
@@ -169,10 +171,10 @@ class Connection:
                         self._lane.look_at(event)
                 elif event is PART_END:
                     picture = body.taken()
-                    self._is_given = True
                     # What ends before its Content-Length because the input does is no picture.
                     if picture and begin is not None and not (short and begin.content_length is not None):
                         self.frames += 1
+                        self._is_given = True
                         take(picture, begin, not short)
                 elif type(event) is PartBegin:
                     self._begin = begin = event

@@ -7,7 +7,7 @@ and nothing else. There is no task, but for one that listens to what an ASGI ser
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from inspect import isawaitable
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -109,7 +109,7 @@ class _AsgiSink(_Sink):
     async def finish(self, complete: bool) -> None:
         if self._gone is not None:
             self._gone.cancel()
-            await asyncio.wait((self._gone,))
+            await asyncio.gather(self._gone, return_exceptions=True)
         if complete:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -150,7 +150,7 @@ class _Script:
         if len(fields) > 1:
             raise ValueError("for header fields of a frame's own, make the stream with lengths=True")
         if self._announced is None:
-            self._announced = AnnouncedFrames(self.boundary, fields)
+            self._announced = AnnouncedFrames(self.boundary, content_type)
             self._content_type = content_type
         elif content_type != self._content_type:
             what = f"with the frame before, {self._content_type} was announced, not {content_type}"
@@ -348,12 +348,16 @@ class FrameBroadcast:
         :return: how many frames he was sent.
         """
         viewer = _Viewer(_open_sink(target, request, receive), self.boundary)
-        sent = 0
+        seen = sent = 0
         self.viewers += 1
         try:
             await viewer.start(self.headers)
-            async for frame in self._frames():
-                await viewer.send(frame if sent else self._script.start + frame)
+            while seen < self.published or not self._closed:
+                if seen == self.published:
+                    await self._changed.wait()
+                    continue
+                seen = self.published
+                await viewer.send(self._newest if sent else self._script.start + self._newest)
                 sent += 1
         except BaseException as exc:
             if not await viewer.end(b"", exc):
@@ -363,15 +367,3 @@ class FrameBroadcast:
         finally:
             self.viewers -= 1
         return sent
-
-    async def _frames(self) -> AsyncIterator[bytes]:
-        """The newest frame each time that it is asked for, rendered."""
-        seen = 0
-        while True:
-            if seen < self.published:
-                seen = self.published
-                yield self._newest
-            elif self._closed:
-                return
-            else:
-                await self._changed.wait()

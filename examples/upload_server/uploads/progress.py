@@ -140,7 +140,7 @@ class Board:
 
     def _find(self, id_: str) -> Upload | None:
         if not _ID.fullmatch(id_):
-            raise Refused(400, "an id is 8 to 64 letters, digits, - or _")
+            raise Refused(400, "an id is 8 to 64 letters, digits, dashes or low lines")
         return self._uploads.get(id_)
 
     def _add(self, id_: str) -> Upload | None:

@@ -130,7 +130,7 @@ class _Receiving(Generic[T]):
         if self._scanner is not None and self._part is not None:
             reason = await self._scanner(stored.location, self._part)
             if reason is not None:
-                raise Refused(422, f"the file was rejected: {reason}")
+                raise Refused(422, f"the file was rejected: {reason}", code="rejected", part_name=self._part.name)
         return stored
 
     async def abort(self) -> None:

@@ -6,8 +6,11 @@ const maxFiles = Number(form.dataset.maxFiles);
 const maxFileSize = Number(form.dataset.maxFileSize);
 const maxTotalSize = Number(form.dataset.maxTotalSize);
 
-let chosen = []; // {file, item, bar}
+const accepted = $("files").accept.split(",").filter(Boolean);
+
+let chosen = []; // {file, item, bar, remove, fault}
 let underway = null; // an AbortController
+let begun = 0; // when, in milliseconds
 
 function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
@@ -16,11 +19,28 @@ function element(tag, properties = {}, ...children) {
 }
 
 function sizeText(bytes) {
+  if (bytes === 1) return "1 byte";
   const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
   let unit = 0;
   for (; bytes >= 1024 && unit < units.length - 1; unit++) bytes /= 1024;
   return `${unit && bytes < 100 ? Number(bytes.toFixed(1)) : Math.round(bytes)} ${units[unit]}`;
 }
+
+function timeText(seconds) {
+  if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
+  if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
+  return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
+}
+
+// What people call a media type: "images", "PDF".
+function typeText(type) {
+  const [kind, subtype] = type.split("/");
+  if (subtype === "*") return { image: "images", video: "videos", audio: "sound", text: "texts" }[kind] ?? kind;
+  return /^[a-z0-9]{2,5}$/.test(subtype) ? subtype.toUpperCase() : type;
+}
+
+const isAccepted = ({ type }) =>
+  !accepted.length || accepted.some((each) => [type || "application/octet-stream", `${type.split("/")[0]}/*`].includes(each));
 
 const countText = (count) => `${count} file${count === 1 ? "" : "s"}`;
 
@@ -35,8 +55,9 @@ function choose(files) {
     const remove = element("button", { type: "button", className: "quiet small", textContent: "Remove" });
     remove.setAttribute("aria-label", `Remove ${file.name}`);
     const size = element("span", { className: "size", textContent: sizeText(file.size) });
-    const item = element("li", {}, nameElement(file.name), size, remove, bar);
-    const entry = { file, item, bar, remove };
+    const fault = element("p", { className: "fault", hidden: true });
+    const item = element("li", {}, nameElement(file.name), size, remove, bar, fault);
+    const entry = { file, item, bar, remove, fault };
     remove.addEventListener("click", () => {
       chosen = chosen.filter((each) => each !== entry);
       item.remove();
@@ -49,19 +70,31 @@ function choose(files) {
   showChosen();
 }
 
+// What is wrong with one file; the server looks again.
+function faultOf({ file }) {
+  if (!isAccepted(file)) return `Files of this type are not taken here: only ${accepted.map(typeText).join(", ")}.`;
+  return file.size > maxFileSize ? `This file is larger than ${sizeText(maxFileSize)}.` : "";
+}
+
 function problem() {
-  const large = chosen.find(({ file }) => file.size > maxFileSize);
-  if (large) return `${large.file.name} is larger than ${sizeText(maxFileSize)}.`;
+  const faulty = chosen.filter(faultOf).length;
+  if (faulty) return `Remove ${faulty > 1 ? `the ${faulty} files` : "the file"} that cannot be taken.`;
   if (chosen.length > maxFiles) return `At most ${countText(maxFiles)} at a time.`;
   const total = chosen.reduce((sum, { file }) => sum + file.size, 0);
   return total > maxTotalSize ? `Together they are larger than ${sizeText(maxTotalSize)}.` : "";
 }
 
+function showFault(entry, text) {
+  entry.item.classList.toggle("faulty", Boolean(text));
+  entry.fault.textContent = text;
+  entry.fault.hidden = !text;
+}
+
 function showChosen() {
+  for (const entry of chosen) showFault(entry, faultOf(entry));
   $("error").textContent = problem();
   $("send").disabled = !chosen.length || Boolean($("error").textContent);
   $("send").textContent = chosen.length > 1 ? `Upload ${countText(chosen.length)}` : "Upload";
-  $("description-field").hidden = chosen.length > 1;
 }
 
 function showProgress({ received, total }) {
@@ -70,14 +103,17 @@ function showProgress({ received, total }) {
   else $("bar").removeAttribute("value");
   $("received").textContent = `${sizeText(received)}${total ? ` of ${sizeText(total)}` : ""} received`;
   $("percent").textContent = total ? `${Math.floor((100 * received) / total)} %` : "";
+  const speed = received / ((performance.now() - begun) / 1000);
+  const left = total && received ? `, ${timeText((total - received) / speed)} left` : "";
+  $("pace").textContent = received ? `${sizeText(speed)}/s${received < total ? left : ""}` : "";
   // The files come one after the other; what they do not account for is spread between them.
   const sizes = chosen.map(({ file }) => file.size);
   const gap = (total - sizes.reduce((sum, size) => sum + size, 0)) / sizes.length;
-  let left = received;
+  let rest = received;
   for (const { file, bar } of chosen) {
-    left -= gap;
-    bar.value = file.size ? Math.min(1, Math.max(0, left / file.size)) : Number(left >= 0);
-    left -= file.size;
+    rest -= gap;
+    bar.value = file.size ? Math.min(1, Math.max(0, rest / file.size)) : Number(rest >= 0);
+    rest -= file.size;
   }
 }
 
@@ -105,7 +141,7 @@ function randomId() {
 async function send() {
   const data = new FormData();
   const several = chosen.length > 1;
-  if (!several && $("description").value) data.append("description", $("description").value);
+  if ($("description").value) data.append("description", $("description").value);
   for (const { file } of chosen) data.append("file", file);
   const id = randomId();
   const stop = listen(id);
@@ -113,8 +149,9 @@ async function send() {
     const url = `${several ? "/upload-multiple" : "/upload"}?id=${id}`;
     const response = await fetch(url, { method: "POST", body: data, signal: underway.signal });
     const answer = await response.json();
-    if (!answer.success) throw new Error(answer.error);
-    return several ? answer.files : [{ ...answer.file, description: answer.description }];
+    if (!answer.success) throw Object.assign(new Error(answer.error), { file: answer.file });
+    const files = several ? answer.files : [answer.file];
+    return files.map((file) => ({ ...file, description: answer.description }));
   } finally {
     stop();
   }
@@ -125,7 +162,7 @@ function show(busy) {
   for (const id of ["files", "description"]) $(id).disabled = busy;
   for (const { remove, bar } of chosen) {
     remove.hidden = busy;
-    bar.hidden = !busy;
+    bar.hidden = !busy || chosen.length === 1; // its bar is that of all
   }
   $("progress").hidden = $("cancel").hidden = !busy;
   $("send").hidden = busy;
@@ -137,26 +174,32 @@ function showStored(file) {
     details.append(element("dt", { textContent: name }), element("dd", {}, ...children));
   if (file.description) add("Description", file.description);
   const sha256 = element("code", { className: "sha256", textContent: file.sha256 });
-  add("SHA-256", sha256, ...copyButton(file));
+  add("SHA-256", sha256, " ", copyButton(sha256, file.original_filename));
   add("Stored as", element("code", { textContent: file.temp_path }));
   const size = element("span", { className: "size ok", textContent: sizeText(file.size) });
   $("stored").prepend(element("li", {}, nameElement(file.original_filename), size, details));
 }
 
-function copyButton(file) {
-  if (!navigator.clipboard) return []; // it is not there without HTTPS
+function copyButton(code, name) {
   const copy = element("button", { type: "button", className: "quiet small", textContent: "Copy" });
-  copy.setAttribute("aria-label", `Copy the SHA-256 of ${file.original_filename}`);
+  copy.setAttribute("aria-label", `Copy the SHA-256 of ${name}`);
   copy.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(file.sha256);
-    $("status").textContent = "The SHA-256 is in the clipboard.";
+    getSelection().selectAllChildren(code);
+    let copied = true;
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+    } catch {
+      copied = document.execCommand("copy"); // without HTTPS there is no clipboard
+    }
+    $("status").textContent = `The SHA-256 is ${copied ? "in the clipboard" : "selected, to be copied"}.`;
   });
-  return [" ", copy];
+  return copy;
 }
 
 async function upload() {
   underway = new AbortController();
-  $("error").textContent = "";
+  begun = performance.now();
+  showChosen();
   $("status").textContent = `Uploading ${countText(chosen.length)}`;
   showProgress({ received: 0, total: 0 });
   show(true);
@@ -167,9 +210,14 @@ async function upload() {
   } catch (error) {
     $("status").textContent = "";
     const lost = error instanceof TypeError || error instanceof SyntaxError;
-    $("error").textContent = error.message;
-    if (lost) $("error").textContent = "The connection was lost, or a file cannot be read.";
-    if (error.name === "AbortError") $("error").textContent = "Cancelled.";
+    const words = lost ? "the connection was lost, or a file cannot be read" : error.message;
+    const sentence = `${words[0].toUpperCase()}${words.slice(1).replace(/\.$/, "")}.`;
+    $("error").textContent = error.name === "AbortError" ? "Cancelled." : sentence;
+    const faulty = chosen[error.file ?? -1];
+    if (faulty) {
+      showFault(faulty, sentence);
+      $("error").textContent = chosen.length > 1 ? "Nothing was stored: one file cannot be taken." : "Nothing was stored.";
+    }
   }
   show(false);
   underway = null;
@@ -210,6 +258,7 @@ $("drop").addEventListener("drop", ({ dataTransfer }) => {
   choose(items.filter((item) => !item.webkitGetAsEntry()?.isDirectory).map((item) => item.getAsFile()));
 });
 
-$("limits").textContent = `Up to ${countText(maxFiles)}, ${sizeText(maxFileSize)} each`;
+const kinds = accepted.length ? `: ${accepted.map(typeText).join(", ")}` : "";
+$("limits").textContent = `Up to ${countText(maxFiles)}, ${sizeText(maxFileSize)} each${kinds}`;
 $("origin").textContent = location.origin;
 showChosen();
