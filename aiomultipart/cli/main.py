@@ -120,7 +120,10 @@ def _complain(text: str) -> int:
 
 def _drop_output() -> None:
     """Nobody takes it any more; at its end Python would try again, and complain."""
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(null, sys.stdout.fileno())
     except (OSError, ValueError):
         pass
+    finally:
+        os.close(null)

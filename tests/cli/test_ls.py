@@ -257,6 +257,34 @@ def test_boundaries(data: bytes, found: tuple[str, str] | None) -> None:
     assert find_boundary(data, is_all=True) == found
 
 
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n", "an HTTP response"),
+        (b"HTTP/2 200\r\nA: b\r\n\r\n", "an HTTP response"),
+        (b"HTTP/1.1 200 OK\nA: b\n\n", "an HTTP response"),
+        (b"POST /upload HTTP/1.1\r\nA: b\r\n\r\n", "an HTTP request"),
+        (b"HTTP/1.1 301 Moved\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nA: b\r\n\r\n", "an HTTP response"),
+        (b"MIME-Version: 1.0\r\n\r\n", "a MIME message"),
+        (b"Content-Type: Multipart/mixed; boundary=b\r\n\r\n", "a MIME message"),
+        (b"Content-Type: image/jpeg\r\n\r\n", "a body"),  # of a stream without a first delimiter
+        (b"Subject: \0\r\nMIME-Version: 1.0\r\n\r\n", "a body"),
+        (b"Note: this is a preamble", "a body"),
+        (b"word", "a body"),
+        (b"", "a body"),
+    ],
+)
+@pytest.mark.parametrize("rest", [b"", b"HTT", b"--b\r\n"])
+def test_heads(data: bytes, kind: str, rest: bytes) -> None:
+    from aiomultipart.cli.heads import find_head
+
+    head = find_head(data + rest, is_all=True)
+    assert head is not None
+    assert (head.kind, head.size) == (kind, 0 if kind == "a body" else len(data))
+    if kind != "a body":
+        assert find_head(data[:-1], is_all=False) is None
+
+
 WATCHED = """
 import sys
 from aiomultipart.cli.main import main
