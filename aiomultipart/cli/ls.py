@@ -9,6 +9,7 @@ from typing import Final
 
 from aiomultipart.exceptions import MultipartError
 from aiomultipart.parser import Defect
+from aiomultipart.parser.base import MAX_DEFECTS
 
 from .arguments import Options
 from .failures import BadInput
@@ -80,11 +81,11 @@ class _Row:
         self.cells = [found.path, type_, "...", str(found.offset), str(found.body_offset), codings, shown(label(found))]
         self.remarks = ""
 
-    def end(self, found: Found) -> None:
+    def end(self, found: Found, defects: list[Defect]) -> None:
         """The part has ended."""
         self.is_open = False
         self.cells[2] = str(found.size)
-        said = [defect.kind for defect in found.defects()]
+        said = [defect.kind for defect in defects]
         if not found.is_whole:
             said.append("not whole" if found.error is None else "bad inside")
         self.remarks = ", ".join(said)
@@ -104,6 +105,7 @@ class _Table:
         self._since = 0.0
         self._size = 0  # of the names in them
         self._count = 0
+        self._said = _Said()
         self._remarks: list[str] = []
         level = tree.root
         what = f"multipart/{shown(level.parser.subtype)}, boundary {level.parser.boundary!r}, {source.kind}"
@@ -120,9 +122,9 @@ class _Table:
 
     def end(self, found: Found) -> None:
         row = self._open.pop()
-        row.end(found)
+        row.end(found, self._said.of_part(found))
         if found.inner is not None and len(self._remarks) < _HELD:
-            self._remarks += _remarks(found.inner)
+            self._remarks += self._remarks_on(found.inner)
         if len(self._rows) >= _HELD or self._size > _HELD_SIZE:
             self._write()
 
@@ -139,10 +141,17 @@ class _Table:
 
     def finish(self, error: BadInput | None) -> None:
         self._write()
-        for remark in [*self._remarks, *_remarks(self._tree.root)][:_HELD]:
+        for remark in [*self._remarks, *self._remarks_on(self._tree.root)][:_HELD]:
             self._terminal.line((remark, "yellow"))
         parts = count_of(self._count, "part")
         self._terminal.line((parts if error is None else f"{parts}, and then an error", "dim"))
+
+    def _remarks_on(self, level: Level) -> list[str]:
+        remarks: list[str] = []
+        for defect in self._said.of_message(level):
+            where = level.path[:-1] if defect.part_index is None else f"{level.path}{defect.part_index}"
+            remarks.append(f"! {defect.kind}{place_of(defect, level)}{f' in part {where}' if where else ''}")
+        return remarks
 
     def _write(self, count: int | None = None) -> None:
         """Write the first rows, all if not said."""
@@ -179,11 +188,26 @@ class _Table:
         self._terminal.line(*spans, cut=True)
 
 
-def _remarks(level: Level) -> list[str]:
-    """What is odd about a message itself, not about a part of it."""
-    defects = [defect for defect in level.parser.defects if defect.part_index is None]
-    where = f" of part {level.path[:-1]}" if level.path else ""
-    return [f"! {defect.kind}{place_of(defect, level)}{where}" for defect in defects]
+class _Said:
+    """Which defects of the messages that are open have been shown with their parts."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, set[Defect]] = {}
+
+    def of_part(self, found: Found) -> list[Defect]:
+        """Those of its header fields. Others show sooner or later, by how the input was cut."""
+        part = found.part
+        defects = [Defect(kind, part.offset, part.index) for kind in part.defects]
+        if defects:
+            said = self._said.setdefault(found.level.path, set())
+            if len(said) < MAX_DEFECTS:  # the parser keeps no more than that
+                said.update(defects)
+        return defects
+
+    def of_message(self, level: Level) -> list[Defect]:
+        """All others of a message that has ended."""
+        said = self._said.pop(level.path, set())
+        return [defect for defect in level.parser.defects if defect not in said]
 
 
 def place_of(defect: Defect, level: Level) -> str:
@@ -196,6 +220,7 @@ class _Json:
 
     def __init__(self, source: Input, tree: Tree) -> None:
         self._tree = tree
+        self._said = _Said()
         self._is_first = [True]
         about = {"source": source.name, "kind": source.kind, "content_type": source.content_type}
         self._write(_opening(about | _about(tree.root)))
@@ -225,11 +250,11 @@ class _Json:
 
     def end(self, found: Found) -> None:
         known: dict[str, object] = {"size": found.size, "whole": found.is_whole}
-        defects = [_defect(defect, found.level) for defect in found.defects()]
+        defects = [_defect(defect, found.level) for defect in self._said.of_part(found)]
         if found.inner is not None:
             self._is_first.pop()
             self._write("]")
-            defects += _own_defects(found.inner)
+            defects += self._late(found.inner)
         known |= {"defects": defects, "error": _error(found.error, found.inner or found.level)}
         self._write(", " + json.dumps(known)[1:])
 
@@ -241,8 +266,11 @@ class _Json:
 
     def finish(self, error: BadInput | None) -> None:
         root = self._tree.root
-        known = {"defects": _own_defects(root), "error": _error(None if error is None else error.error, root)}
+        known = {"defects": self._late(root), "error": _error(None if error is None else error.error, root)}
         self._write("\n], " + json.dumps(known)[1:] + "\n")
+
+    def _late(self, level: Level) -> list[dict[str, object]]:
+        return [_defect(defect, level) for defect in self._said.of_message(level)]
 
     def _write(self, text: str) -> None:
         sys.stdout.write(text)
@@ -256,14 +284,10 @@ def _about(level: Level) -> dict[str, object]:
     return {"subtype": level.parser.subtype, "boundary": level.parser.boundary}
 
 
-def _own_defects(level: Level) -> list[dict[str, object]]:
-    """Those of a message itself, not of a part of it."""
-    return [_defect(defect, level) for defect in level.parser.defects if defect.part_index is None]
-
-
 def _defect(defect: Defect, level: Level) -> dict[str, object]:
     offset = None if defect.offset is None else level.offset + defect.offset
-    return {"kind": defect.kind, "offset": offset, "size": defect.size}
+    part = None if defect.part_index is None else f"{level.path}{defect.part_index}"
+    return {"kind": defect.kind, "offset": offset, "part": part, "size": defect.size}
 
 
 def _error(error: MultipartError | None, level: Level) -> dict[str, object] | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 from aiomultipart.exceptions import MultipartError
-from aiomultipart.parser import PART_END, Defect, Event, PartBegin, PushMultipartParser
+from aiomultipart.parser import PART_END, Event, PartBegin, PushMultipartParser
 
 from .failures import BadInput
 
@@ -70,16 +70,6 @@ class Found:
         self.inner: Level | None = None
         self.error: MultipartError | None = None
         self.is_whole = False
-
-    def defects(self) -> list[Defect]:
-        """What is known so far to be odd about it."""
-        found: list[Defect] = []
-        for defect in reversed(self.level.parser.defects):
-            if defect.offset is not None and defect.offset < self.part.offset:
-                break
-            if defect.part_index == self.part.index:
-                found.append(defect)
-        return found[::-1]
 
 
 class Step(enum.Enum):

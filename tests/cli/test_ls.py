@@ -104,6 +104,23 @@ def test_offsets_where_lines_end_in_line_feeds(cli: Command, tmp_path: Path, hea
     assert f"! line-feed-only at byte {len(head) + 8}\n" in table  # behind the first delimiter line
 
 
+def test_defects_of_bodies(cli: Command, tmp_path: Path) -> None:
+    part = b"--b\r\nContent-Type: image/jpeg\r\nContent-Length: 4\r\n\r\n"
+    inner = part.replace(b"--b", b"--i") + b"four more\r\n--i--"
+    data = part + b"four more\r\n--b\r\nContent-Type: multipart/mixed; boundary=i\r\n\r\n" + inner + b"\r\n--b--\r\n"
+    (tmp_path / "odd").write_bytes(data)
+    places = [data.index(b" more"), data.rindex(b" more")]
+    lines = cli("ls", "--policy", "lenient", "odd").text.splitlines()
+    assert [line for line in lines if line.startswith("!")] == [
+        f"! content-length-too-small at byte {place} in part {path}"
+        for place, path in zip(places[::-1], ("1.0", "0"), strict=True)
+    ]
+    listing = json.loads(cli("ls", "--policy", "lenient", "--json", "odd").text)
+    late = {"kind": "content-length-too-small", "size": 5}
+    assert listing["defects"] == [late | {"offset": places[0], "part": "0"}]
+    assert listing["parts"][1]["defects"] == [late | {"offset": places[1], "part": "1.0"}]
+
+
 @pytest.mark.parametrize("index", LEAVES)
 def test_cat(cli: Command, tmp_path: Path, index: str) -> None:
     (tmp_path / "nested.bin").write_bytes(NESTED)
