@@ -151,7 +151,7 @@ class RangeAnswer:
     :ivar status: 200, 206 or 416.
     :ivar headers: the header fields: Content-Type, Content-Length, Content-Range, Accept-Ranges, and those by which the
         representation is known.
-    :ivar body: a payload, to be written to a response or iterated over by :meth:`Payload.as_chunks`; its size is known.
+    :ivar body: a payload, to be written to a response or iterated over by ``as_chunks()``; its size is known.
     """
 
     def __init__(self, status: int, headers: CIMultiDict[str], body: Payload, content: _Bytes | _File) -> None:

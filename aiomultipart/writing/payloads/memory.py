@@ -16,7 +16,10 @@ _encode_json = json.JSONEncoder().encode  # json.dumps(), without its look at ei
 
 
 class BytesPayload(Payload):
-    """Bytes, a bytearray or a memoryview."""
+    """Bytes, a bytearray or a memoryview.
+
+    :raises TypeError: the value is something else.
+    """
 
     _autoclose = True
     at_hand = True

@@ -16,7 +16,10 @@ __all__ = ("AsyncIterablePayload", "AsyncReadablePayload")
 
 
 class AsyncIterablePayload(Payload):
-    """An async iterable of bytes. It can be sent once, unless it gives a new iterator each time."""
+    """An async iterable of bytes. It can be sent once, unless it gives a new iterator each time.
+
+    :raises TypeError: the value is something else.
+    """
 
     _value: AsyncIterable[bytes]
 
