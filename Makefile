@@ -1,7 +1,7 @@
 # Each target makes the virtual environment it needs. PYTHON chooses the interpreter, VENV the directory.
 PYTHON ?= python3
 VENV ?= .venv
-# For make serve
+# For make serve and make mjpeg
 PORT ?= 8000
 # For each fuzz target
 FUZZ_SECONDS ?= 60
@@ -29,7 +29,7 @@ spelled := README.rst CONTRIBUTING.rst SECURITY.md CHANGES.rst CHANGES docs aiom
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo serve test test-all coverage lint docs bench bench-quick dist fuzz sanitize mutants clean
+.PHONY: help demo serve mjpeg test test-all coverage lint docs bench bench-quick dist fuzz sanitize mutants clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,10 @@ demo: $(VENV)/.stamp-examples ## show what it does: a message in four ways, then
 serve: $(VENV)/.stamp-examples ## run examples/upload_server at http://127.0.0.1:PORT/
 	@echo "Open http://127.0.0.1:$(PORT)/ and press Ctrl+C to stop."
 	@$(bin)/python -m uvicorn --app-dir examples/upload_server --port $(PORT) --timeout-graceful-shutdown 5 app:app
+
+mjpeg: $(VENV)/.stamp-examples ## run examples/mjpeg_server.py at http://127.0.0.1:PORT/
+	@echo "Open http://127.0.0.1:$(PORT)/ and press Ctrl+C to stop."
+	@$(bin)/python examples/mjpeg_server.py --port $(PORT)
 
 test: $(VENV)/.stamp-test ## run the tests, warnings being errors
 	$(bin)/python -m pytest -W error

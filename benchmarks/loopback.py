@@ -21,22 +21,27 @@ import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Annotated, Any, TypeAlias
 
+import fastapi
 import uvicorn
 from aiohttp import BodyPartReader, web
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 
-from aiomultipart import Form, MultipartReader, UploadedFile
+from aiomultipart import Form, Limits, MultipartReader, UploadedFile
 from aiomultipart.integrations import aiohttp as our_aiohttp
 from aiomultipart.integrations import asgi
+from aiomultipart.integrations.fastapi import MultipartRoute
 
 from . import forms
 from .forms import BOUNDARY, CHUNK, MB, body
 from .harness import Scenario
 
-OURS, STARLETTE, AIOHTTP, UNPARSED = "aiomultipart", "starlette", "aiohttp", "not parsed"
+OURS, STARLETTE, FASTAPI, AIOHTTP, UNPARSED = "aiomultipart", "starlette", "fastapi", "aiohttp", "not parsed"
 UVICORN = "uvicorn"
 MIB, GIB = 2**20, 2**30
 Pieces: TypeAlias = tuple[bytes, ...]
@@ -194,7 +199,40 @@ UVICORN_ENDPOINTS: Mapping[str, Callable[[Scope, Receive, Answer], Awaitable[Non
 }
 
 
+def _fastapi(route_class: type[APIRoute]) -> FastAPI:
+    """An application as FastAPI's documentation writes one."""
+    app = FastAPI(openapi_url=None)
+    app.router.route_class = route_class
+
+    @app.post("/{path:path}")
+    async def upload(
+        request: Request,
+        field0: Annotated[str, fastapi.Form()],
+        field1: Annotated[str, fastapi.Form()],
+        field2: Annotated[str, fastapi.Form()],
+        file: fastapi.UploadFile,
+    ) -> PlainTextResponse:
+        answer = Answer(hashed=bool(request.scope["query_string"]))
+        for number, value in enumerate((field0, field1, field2)):
+            answer.field(f"field{number}", value)
+        answer.file("file", file.filename, file.content_type)
+        answer.received(file.size or 0)
+        answer.stored(file.file)
+        return PlainTextResponse(answer.encode())
+
+    return app
+
+
+APPS = {
+    "/fastapi/aiomultipart": _fastapi(MultipartRoute.configured(limits=Limits.for_forms(max_part_size=64 * MB))),
+    "/fastapi/fastapi": _fastapi(APIRoute),
+}
+
+
 async def _app(scope: Scope, receive: Receive, send: Any) -> None:
+    if app := APPS.get(scope["path"]):
+        await app(scope, receive, send)
+        return
     answer = Answer(hashed=bool(scope["query_string"]))
     await UVICORN_ENDPOINTS[scope["path"]](scope, receive, answer)
     content = answer.encode()
@@ -372,6 +410,7 @@ def _scenario(
     *,
     items: int = 1,
     octets: int = 0,
+    bars: Mapping[str, float] | None = None,
     rounds: int | None = None,
 ) -> Scenario[bytes | Pieces]:
     return Scenario(
@@ -384,6 +423,7 @@ def _scenario(
         inputs=inputs,
         items=items,
         octets=octets,
+        bars=bars or {},
         rounds=rounds,
     )
 
@@ -398,6 +438,10 @@ def _upload() -> Sequence[bytes]:
 
 
 @functools.cache
+def _photo(size: int, times: int) -> Sequence[bytes]:
+    return [body("", 3, forms.octets(size))] * times
+
+
 def _pieces() -> Pieces:
     block = forms.octets(32 * MIB)
     head, _, tail = body("", 0, block).partition(block)
@@ -422,10 +466,22 @@ def _scenarios(server: str, peer: str, form: str, parts: str) -> list[Scenario[b
     ]
 
 
+_BY_FASTAPI = {OURS: "/fastapi/aiomultipart", FASTAPI: "/fastapi/fastapi"}
 SCENARIOS: list[Scenario[Any]] = [
     # Starlette can read an upload as a form only.
     *_scenarios(UVICORN, STARLETTE, "/form/starlette", "/form/starlette"),
     *_scenarios(AIOHTTP, AIOHTTP, "/form/aiohttp", "/parts/aiohttp"),
+    # FastAPI's own parameters, stock and with MultipartRoute
+    _scenario(
+        "three fields and a file of 20 kB to FastAPI",
+        UVICORN,
+        _BY_FASTAPI,
+        lambda _: _photo(20_000, 20),
+        bars={FASTAPI: 1.1},
+    ),
+    _scenario(
+        "64 MB to FastAPI", UVICORN, _BY_FASTAPI, lambda _: _photo(64 * MB, 1), octets=64 * MB, bars={FASTAPI: 1.5}
+    ),
     # What the page for users shows: seconds for each round, so there are few.
     _scenario(
         "1 GiB to uvicorn, saved",

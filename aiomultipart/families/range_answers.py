@@ -14,7 +14,6 @@ import stat
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol, Self, TypedDict
 
@@ -143,7 +142,7 @@ class _FileSlice(_Slice):
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The bytes, read in a thread, one piece ahead."""
-        return read_ahead(partial(next, self.blocks(), b""), 1)
+        return read_ahead(self.blocks(), 1)
 
 
 class RangeAnswer:
