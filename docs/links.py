@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from typing import get_origin
 
 from docutils import nodes
 from sphinx import addnodes
@@ -32,7 +33,7 @@ ELSEWHERE = {
 }
 # What a signature says, and what it is to say: protocols by what people have, and no word of what is only within.
 SIGNATURES = (
-    (r" \| ~?[\w.]*\bBody\b", ""),
+    (r" \| ~?[\w.]*\b(Body|Cursor|Source)\b", ""),
     (r"~?[\w.]*\bUnset \| |\b \| ~?[\w.]*\bUnset\b", ""),
     (r"\bUNSET\b", "..."),
     (r"~?[\w.]*\bAiohttpResponse\b", "~aiohttp.ClientResponse"),
@@ -80,7 +81,8 @@ def public_bases(_app: Sphinx, _name: str, _obj: object, _options: object, bases
     for number, base in enumerate(bases):
         module = getattr(base, "__module__", "")
         if module.startswith("aiomultipart.") and base.__name__ not in PUBLIC:
-            bases[number] = next((above for above in base.__mro__ if above.__name__ in PUBLIC), object)
+            lineage = (get_origin(base) or base).__mro__  # Base[str] has none of its own
+            bases[number] = next((above for above in lineage if above.__name__ in PUBLIC), object)
 
 
 def resolve(
