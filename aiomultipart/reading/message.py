@@ -34,8 +34,8 @@ class Message(Jobs):
 
     def __init__(self, source: Source) -> None:
         super().__init__()
-        self.source = source
-        self.blocked = False  # a task waits, or a limit on the whole message has been passed
+        self.source: Source = source
+        self.blocked: bool = False  # a task waits, or a limit on the whole message has been passed
         self.error: LimitExceeded | None = None  # that one
         self._parts = 0  # that have been come to, at all levels
         self._header_bytes = 0
@@ -109,13 +109,13 @@ class Cursor(Pieces):
         :param outer: the level that this one is in, in the part where that is; None for the outermost.
         """
         super().__init__()
-        self.parser = parser
-        self.message = message
-        self.outer = outer
-        self.place = None if outer is None else outer.begin
+        self.parser: PushMultipartParser = parser
+        self.message: Message = message
+        self.outer: Cursor | None = outer
+        self.place: PartBegin | None = None if outer is None else outer.begin
         self.depth: int = 1 if outer is None else outer.depth + 1
         self.begin: PartBegin | None = None  # of the part that it has come to
-        self.guarded = outer is not None  # whether there is more to check() than is seen at once
+        self.guarded: bool = outer is not None  # whether there is more to check() than is seen at once
         limits = parser.limits
         self._counts = limits.max_parts is not None or limits.max_total_header_bytes is not None
         self._error: LimitExceeded | None = None  # that of the message, if it was found here

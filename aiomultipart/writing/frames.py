@@ -30,9 +30,9 @@ class AnnouncedFrames:
         head = f"--{boundary}\r\nContent-Type: {content_type}\r\n\r\n".encode()
         self._delimiter = f"\r\n--{boundary}".encode()
         self._next = b"\r\n%b" % head
-        self.start = head
+        self.start: bytes = head
         """What stands before the first body."""
-        self.end = b"%b--\r\n" % self._delimiter
+        self.end: bytes = b"%b--\r\n" % self._delimiter
         """What ends the message after a body that was not the last for all that one knew: an empty part."""
 
     def frame(self, body: bytes, *, last: bool = False) -> bytes:

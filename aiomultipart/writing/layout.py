@@ -408,7 +408,7 @@ class Frames:
 
     def __init__(self, boundary: str) -> None:
         self._boundary = boundary.encode()
-        self.start = b"--%b\r\n" % self._boundary
+        self.start: bytes = b"--%b\r\n" % self._boundary
         """What stands before the first part."""
 
     def frame(self, body: bytes, fields: Iterable[Field], *, last: bool = False) -> bytes:

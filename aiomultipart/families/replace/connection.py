@@ -95,11 +95,11 @@ class Connection:
                 raise TypeError(f"{what}; this is a {type(content).__name__}")
             content_type = sole_content_type(as_multidict(headers))
         self.resources = resources
-        self.frames = 0
+        self.frames: int = 0
         """How many have come."""
-        self.ended = False
+        self.ended: bool = False
         """Whether no more will come."""
-        self.cut = False
+        self.cut: bool = False
         """Whether it ended without a close-delimiter."""
         self._source = open_source(content)
         self._parser = PushMultipartParser.from_content_type(content_type, limits=options.limits, policy=options.policy)
