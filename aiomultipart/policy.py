@@ -53,8 +53,7 @@ class Rules:
     bad_content_length = _Row(              REJECT, REJECT,  FORGIVE)
     multipart_without_boundary = _Row(      REJECT, FORGIVE, FORGIVE)   # a part, read like any other
     # headers in form-data (RFC 7578)
-    extended_parameter = _Row(              REJECT, ACCEPT,  ACCEPT)
-    extended_beside_plain = _Row(           REJECT, FORGIVE, FORGIVE)   # the plain one wins
+    extended_parameter = _Row(              REJECT, ACCEPT,  ACCEPT)    # beside a plain one, that wins: a defect
     extended_charset = _Row(                REJECT, REJECT,  FORGIVE)   # not UTF-8 or ISO-8859-1, and no plain one
     continued_parameter = _Row(             REJECT, REJECT,  FORGIVE)
     literal_backslash = _Row(               REJECT, FORGIVE, FORGIVE)   # where a quoted-pair would leave a quote open

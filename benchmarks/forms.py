@@ -207,8 +207,8 @@ def _scenario(title: str, inputs: Callable[[int], Sequence[Form]], bar: float, *
 
 FILE = 5 * MB
 SCENARIOS: list[Scenario[Any]] = [
-    _scenario(", cold", _cold(10), 3.0),
-    _scenario(", warm", _warm(10), 3.0),
-    _scenario(" and a file of 5 MB, cold", _cold(1, octets(FILE)), 2.0, size=FILE),
-    _scenario(" and a file of 5 MB, warm", _warm(1, octets(FILE)), 2.0, size=FILE),
+    _scenario(", cold", _cold(40), 4.0),
+    _scenario(", warm", _warm(40), 4.0),
+    _scenario(" and a file of 5 MB, cold", _cold(1, octets(FILE)), 2.1, size=FILE),
+    _scenario(" and a file of 5 MB, warm", _warm(1, octets(FILE)), 2.1, size=FILE),
 ]

@@ -132,6 +132,12 @@ async def _parts(library: Library, message: Message, *, subtype: str = "mixed") 
     return parts
 
 
+async def _frames(message: Message) -> object:
+    content_type = HEADERS["x-mixed-replace"]["Content-Type"]
+    stream = aiomultipart.frames(arriving(message, WINDOW), content_type=content_type)
+    return [(None, None, frame.content_type, frame.data) async for frame in stream]
+
+
 async def _skip(library: Library, message: Message) -> object:
     reader = _reader(library, message)
     parts = 0
@@ -327,11 +333,25 @@ def _scenarios() -> Iterable[Scenario[Message]]:
     yield from _uploads()
     for title, counted, bar in (("with", True, 1.7), ("without", False, 4.3)):
         video = _video(500, 30_000, counted=counted)
+        by_reader = _both(functools.partial(_parts, subtype="x-mixed-replace"))
         yield Scenario(
             group=GROUP,
             title=f"MJPEG, 500 x 30 KB {title} Content-Length",
-            contestants=_both(functools.partial(_parts, subtype="x-mixed-replace")) | {STREAM: _streamed_whole},
-            exact=_both(functools.partial(_parts, subtype="x-mixed-replace")),
+            contestants=by_reader | {STREAM: _streamed_whole},
+            exact=by_reader,
+            floors=frozenset({STREAM}),
+            inputs=_same(video),
+            bars={AIOHTTP: bar},
+            waits=True,
+            items=500,
+            octets=len(video),
+        )
+        by_frames = {OURS: _frames, AIOHTTP: by_reader[AIOHTTP]}
+        yield Scenario(
+            group=GROUP,
+            title=f"MJPEG by frames(), 500 x 30 KB {title} Content-Length",
+            contestants=by_frames | {STREAM: _streamed_whole},
+            exact=by_frames,
             floors=frozenset({STREAM}),
             inputs=_same(video),
             bars={AIOHTTP: bar},

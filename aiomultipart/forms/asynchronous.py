@@ -1,29 +1,22 @@
-"""Whole forms with asyncio: :func:`read_form`.
-
-It drives one :class:`.parser.FormParser`. A field becomes text at once; a file goes to its target while it arrives.
-Fields and files that are still in memory share one :class:`~aiomultipart.targets.Budget`, and are charged once for each
-chunk: when it is used up, files make room by moving to disk, the largest first.
+"""Whole forms with asyncio: :func:`read_form`. It reads the source, and gives a :class:`.collecting.Collector` what the
+parser makes of that.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Coroutine, Generator, Iterable
+from collections.abc import Coroutine, Generator
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, Protocol, Unpack
+from typing import TYPE_CHECKING, Any, Protocol
 
-from aiomultipart.exceptions import MultipartError, StateError
 from aiomultipart.grammar.fields import HeaderItems
 from aiomultipart.limits import Limits
-from aiomultipart.parser import PartBegin
 from aiomultipart.policy import Policy
 from aiomultipart.sources import ByteStream, open_source
-from aiomultipart.targets import Target, TargetFactory, Targets, abort_all, as_target
+from aiomultipart.targets import TargetFactory, Targets, abort_all
 
 from .collecting import Collector, StreamOptions
-from .events import Field, FormEvent, size_in_memory
-from .model import Form, UploadedFile
-from .multipart import locate
+from .model import Form
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -114,115 +107,26 @@ def read_form(
     exception.
     """
     options = StreamOptions(limits=limits, policy=policy, targets=targets, default=default, json=json)
-    return FormReading(_read(headers, source, on_progress, **options))
+    return FormReading(_read(headers, source, on_progress, options))
 
 
-async def _read(
-    headers: HeaderItems, source: ByteStream, on_progress: Progress | None, **options: Unpack[StreamOptions]
-) -> Form:
-    return await _Reading(headers, **options).run(source, on_progress)
-
-
-class _Reading(Collector):
-    """One form on its way in."""
-
-    def __init__(self, headers: HeaderItems, **options: Unpack[StreamOptions]) -> None:
-        super().__init__(headers, **options)
-        # Those that stand in ``targets`` as they are, and those that were begun, with both faces.
-        self._chosen: list[object] = []
-        self._begun: list[Target[object]] = []
-        self._charged = 0  # of what the parser has counted, as long as there are no files
-
-    async def run(self, source: ByteStream, on_progress: Progress | None) -> Form:
-        """Read it to its end."""
-        body = open_source(source)
-        parser, received = self.parser, 0
+async def _read(headers: HeaderItems, source: ByteStream, on_progress: Progress | None, options: StreamOptions) -> Form:
+    collector = Collector(headers, **options)
+    parser, take, received = collector.parser, collector.take, 0
+    body = open_source(source)
+    try:
         try:
-            try:
-                while (data := await body.receive()) is not None:
-                    await self._take(parser.feed(data))
-                    if on_progress is not None:
-                        received += len(data)
-                        told = on_progress(received, parser.content_length)
-                        if inspect.isawaitable(told):
-                            await told
-                await self._take(parser.close())
-            finally:
-                await body.aclose()
-        except BaseException as exc:
-            await abort_all(self._begun, exc)
-            raise
-        self.form.defects = parser.defects
-        self.form.holdings.targets = self._begun
-        return self.form
-
-    async def _take(self, events: Iterable[FormEvent]) -> None:
-        """Take the events of one chunk; fields are charged together, before a file and at the end."""
-        if not self.parser.usage.files:
-            self._take_fields(events)
-            return
-        fields: list[Field] = []
-        try:
-            for event in events:
-                if type(event) is Field:
-                    fields.append(event)
-                elif type(event) is bytes:
-                    if self.file is not None:
-                        self.file.size += len(event)
-                    await self._begun[-1].write(event)
-                elif isinstance(event, PartBegin):
-                    complete, fields = fields, []
-                    await self._add_fields(complete)
-                    await self._begin_file(event)
-                elif self.file is not None:
-                    self.end(self.file, await self._begun[-1].finish())
-        except MultipartError as exc:
-            if self.file is not None:
-                locate(exc, self.file.part)
-            await self._add_fields(fields)
-            raise
-        await self._add_fields(fields)
-
-    def _take_fields(self, events: Iterable[FormEvent]) -> None:
-        """As long as there are no files there is nothing that could move, and the parser has counted."""
-        for event in events:
-            if type(event) is Field:
-                try:
-                    self.add(event)
-                except MultipartError as exc:
-                    if event.part is not None:
-                        locate(exc, event.part)
-                    raise
-        memory = self.parser.usage.memory
-        self.takes(memory - self._charged)
-        self._charged = memory
-
-    async def _add_fields(self, fields: list[Field]) -> None:
-        fits = not fields or self.takes(sum(map(size_in_memory, fields)))
-        for field in fields:
-            try:
-                if not fits:
-                    await self._take_memory(size_in_memory(field))
-                self.add(field)
-            except MultipartError as exc:
-                if field.part is not None:
-                    locate(exc, field.part)
-                raise
-
-    async def _begin_file(self, part: PartBegin) -> None:
-        file: UploadedFile[Any] = self.begin(part)
-        await self._take_memory(size_in_memory(part))
-        chosen = self.choose_target(file)
-        self.check_new(any(chosen is other for other in self._chosen))
-        target = as_target(chosen)
-        self._chosen.append(chosen)
-        self._begun.append(target)
-        try:
-            await target.start(file)
-        except StateError:
-            self._begun.pop()  # it is busy with another part, which is not ours to abort
-            raise
-
-    async def _take_memory(self, size: int) -> None:
-        while not self.takes(size):
-            await self.largest().move_to_disk()
+            while (data := await body.receive()) is not None:
+                await take(parser.feed(data))
+                if on_progress is not None:
+                    received += len(data)
+                    told = on_progress(received, parser.content_length)
+                    if inspect.isawaitable(told):
+                        await told
+            await take(parser.close())
+        finally:
+            await body.aclose()
+    except BaseException as exc:
+        await abort_all(collector.begun, exc)
+        raise
+    return collector.complete()

@@ -24,6 +24,7 @@ from .events import Field, FormEvent, Usage, field_bound
 __all__ = ("MultipartForm",)
 
 _PIECE: Final = 64 * 1024
+_UTF_8: Final = "utf-8"
 
 
 class _Body(Protocol):
@@ -34,6 +35,9 @@ class _Body(Protocol):
 
     def close(self) -> None:
         """It has ended."""
+
+    def forgiven(self) -> Iterable[str]:
+        """What has been forgiven in it so far, and the form does not know of; a short word each."""
 
 
 class _File:
@@ -70,6 +74,9 @@ class _File:
             self._drain(self._codec)
         self._form.events.append(PART_END)
 
+    def forgiven(self) -> Iterable[str]:
+        return ()
+
     def _drain(self, codec: Codec) -> None:
         while piece := codec.read(_PIECE):
             self._form.events.append(piece)
@@ -80,7 +87,7 @@ class MultipartForm:
 
     :param is_file: whether a part without a ``filename`` is a file nevertheless.
     :param with_unchosen: whether a file that was not chosen is an empty one.
-    :param is_announced: whether the Content-Length says that there are bytes.
+    :param lengths: the Content-Length fields of the request.
     :ivar events: what is complete; whoever takes them leaves an empty list.
     """
 
@@ -91,21 +98,19 @@ class MultipartForm:
         policy: Policy,
         is_file: Callable[[PartBegin], bool] | None,
         *,
-        is_announced: bool,
+        lengths: Iterable[str],
         with_unchosen: bool,
     ) -> None:
         self.parser = PushMultipartParser(boundary, subtype="form-data", limits=limits, policy=policy)
         self.events: list[FormEvent] = []
-        self.limits = limits
-        self.policy = policy
         self.usage = Usage(limits)
         self.with_unchosen = with_unchosen
         self._is_file = is_file
-        self._is_announced = is_announced
+        self._lengths = lengths
         self._is_empty = True
         self._forgiven: list[Defect] = []
         self._field_bound = field_bound(limits)
-        self._charset = "utf-8"
+        self._charset = _UTF_8
         self._charset_may_come = policy.rules.charset_field is ACCEPT
         # Of the whole message, if parts of it may be multipart: each parser counts those of its own level.
         self._counts = _Counts(limits) if bound(limits.max_depth) > 1 else None
@@ -117,7 +122,11 @@ class MultipartForm:
     @property
     def defects(self) -> list[Defect]:
         """What the policy has forgiven: what the parser saw of a place first."""
-        return [*self.parser.defects, *self._forgiven]
+        found = [*self.parser.defects, *self._forgiven]
+        if self._body is not None and self._part is not None:
+            new = [Defect(kind, self._part.offset, self._part.index) for kind in self._body.forgiven()]
+            found += [defect for defect in dict.fromkeys(new) if defect not in found]
+        return found
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take the next bytes."""
@@ -129,7 +138,9 @@ class MultipartForm:
         """The input has ended."""
         if not self._is_empty:
             self._read(self.parser.close())
-        elif self._is_announced or self.policy.rules.empty_body is not FORGIVE:
+        elif (
+            any(length.strip(" \t0") for length in self._lengths) or self.parser.policy.rules.empty_body is not FORGIVE
+        ):
             raise IncompleteBody("the body has no bytes", code="empty-body", offset=0)
         else:
             self._forgiven.append(Defect("empty-body", None, None))
@@ -141,38 +152,46 @@ class MultipartForm:
             locate(error, self._part)
 
     def _read(self, events: Iterable[Event]) -> None:
+        most, is_odd = self._field_bound[1], self._is_file is not None or self._counts is not None
         for event in events:
             if type(event) is PartBegin:
-                self._begin(event)
+                self._part, self._raw = event, b""
+                # Nearly all are plain fields.
+                if event.filename is not None or event.boundary is not None or event.defects or is_odd:
+                    self._body = self._body_of(event)
             elif type(event) is bytes:
                 if self._body is not None:
                     self._body.feed(event)
-                else:
+                elif self._raw or len(event) > most:
                     self._gather(event)
+                else:
+                    self._raw = event
             elif event is PART_END:
                 if self._body is not None:
                     self._body.close()
                     self._body = None
-                else:
-                    self._end_field()
+                elif self._part is not None:
+                    self._end_field(self._part, bytes(self._raw))
                 self._charset_may_come = False
             else:
                 self.events.append(END)
 
-    def _begin(self, part: PartBegin) -> None:
-        self._part, self._body, self._raw = part, None, b""
-        if part.defects and "no-form-data-name" in part.defects and self.policy.rules.nameless_field is REJECT:
+    def _body_of(self, part: PartBegin) -> _Body | None:
+        """What takes the body of ``part``; None for that of a field."""
+        rules = self.parser.policy.rules
+        if "no-form-data-name" in part.defects and rules.nameless_field is REJECT:
             what = "form-data part without a Content-Disposition of form-data and a name"
             raise ParseError(what, code="no-form-data-name")
         if self._counts is not None:
             self._counts.add(part)
         if holds_files(part):
-            if self.policy.rules.nested_files is REJECT:
+            if rules.nested_files is REJECT:
                 raise ParseError("multipart/mixed in form-data (RFC 7578 section 4.3)", code="nested-files")
-            self._body = _Files(self, part, self.parser.nested(part, shared=False), self._counts)
             self._charset_may_come = False
-        elif part.filename is not None or (self._is_file is not None and self._is_file(part)):
-            self._body = self.file(part)
+            return _Files(self, part, self.parser.nested(part, shared=False), self._counts)
+        if part.filename is not None or (self._is_file is not None and self._is_file(part)):
+            return self.file(part)
+        return None
 
     def file(self, part: PartBegin) -> _File:
         """For a part that is one."""
@@ -182,9 +201,9 @@ class MultipartForm:
         if part.transfer_encoding is None:
             return None
         try:
-            return decoder(part.transfer_encoding, None, limits=self.limits)
+            return decoder(part.transfer_encoding, None, limits=self.parser.limits)
         except UnknownEncoding:
-            if self.policy.rules.unknown_encoding is not FORGIVE:
+            if self.parser.policy.rules.unknown_encoding is not FORGIVE:
                 raise
             self.forgive("unknown-coding")
             return None
@@ -205,9 +224,6 @@ class MultipartForm:
         limit, most = self._field_bound
         if len(self._raw) + len(data) > most:
             raise LimitExceeded(f"field passes {limit} of {most}", limit=limit, value=most)
-        if not self._raw:
-            self._raw = data
-            return
         if isinstance(self._raw, bytes):
             self._raw = bytearray(self._raw)
         self._raw += data
@@ -218,10 +234,7 @@ class MultipartForm:
             return raw
         return codec.whole(raw)
 
-    def _end_field(self) -> None:
-        part, raw = self._part, bytes(self._raw)
-        if part is None:
-            return
+    def _end_field(self, part: PartBegin, raw: bytes) -> None:
         if part.transfer_encoding is not None:
             raw = self._decoded(part, raw)
         if self._charset_may_come and part.name == CHARSET_FIELD:
@@ -229,13 +242,20 @@ class MultipartForm:
             if charset is not None:
                 self._charset = charset  # for the fields that follow (RFC 7578 section 4.6)
                 return
-        label = None if part.content_type is None else part.charset
-        value, kind = decode_text(raw, label or self._charset, policy=self.policy)
-        if kind is not None:
-            self.forgive(kind)
+        label = self._charset if part.content_type is None else part.charset or self._charset
+        try:
+            value = raw.decode() if label is _UTF_8 else self._text(raw, label)
+        except UnicodeDecodeError:
+            value = self._text(raw, label)
         field = Field(part.name or "", value, raw, part)
         self.usage.add_field(field)
         self.events.append(field)
+
+    def _text(self, raw: bytes, label: str) -> str:
+        value, kind = decode_text(raw, label, policy=self.parser.policy)
+        if kind is not None:
+            self.forgive(kind)
+        return value
 
 
 class _Files:
@@ -250,6 +270,7 @@ class _Files:
         self._counts = counts
         self._offset = 0  # of the part in hand, in this body
         self._body: _Body | None = None
+        self._has_failed = False
 
     def feed(self, data: bytes) -> None:
         self._read(self._parser.feed, data)
@@ -257,6 +278,18 @@ class _Files:
     def close(self) -> None:
         self._read(self._parser.close)
         self._forgive(None)
+
+    def forgiven(self) -> Iterable[str]:
+        if not self._has_failed:
+            yield from (defect.kind for defect in self._parser.defects)
+            if self._body is not None:
+                yield from self._body.forgiven()
+
+    def _forgive(self, end: int | None) -> None:
+        """Record what has been forgiven here; with an error, up to its offset."""
+        for defect in self._parser.defects:
+            if end is None or defect.offset is None or defect.offset <= end:
+                self._form.forgive(defect.kind)
 
     def _read(self, parse: Callable[..., Iterable[Event]], *data: bytes) -> None:
         try:
@@ -268,7 +301,9 @@ class _Files:
                         self._body.feed(event)
                     elif event is PART_END:
                         self._body.close()
+                        self._body = None
         except MultipartError as exc:
+            self._has_failed = True
             self._forgive(self._offset if exc.offset is None else exc.offset)
             exc.offset = exc.part_index = exc.part_name = None
             raise
@@ -283,12 +318,6 @@ class _Files:
             file, outer = copy.copy(part), self._outer
             file.name, file.index, file.offset = outer.name, outer.index, outer.offset
             self._body = self._form.file(file)
-
-    def _forgive(self, end: int | None) -> None:
-        """Record what has been forgiven here; with an error, up to its offset."""
-        for defect in self._parser.defects:
-            if end is None or defect.offset is None or defect.offset <= end:
-                self._form.forgive(defect.kind)
 
 
 class _Counts:

@@ -79,22 +79,16 @@ class FormParser:
         media_type = parse_media_type(content_type, policy=policy, limits=limits, defects=found)
         self._forgiven = [Defect(kind, None, None) for kind in found]
         self._form: MultipartForm | UrlencodedForm
-        match media_type[:2]:
-            case ("multipart", "form-data"):
-                boundary = parse_boundary(media_type, policy=policy, limits=limits)
-                announced = any(value.strip(" \t").strip("0") for value in lengths)
-                self._form = MultipartForm(
-                    boundary, limits, policy, is_file, is_announced=announced, with_unchosen=with_unchosen
-                )
-            case ("application", "x-www-form-urlencoded"):
-                charset = media_type.parameters.get("charset", "utf-8")
-                self._form = UrlencodedForm(charset, limits, policy, self.content_length)
-            case (type_, subtype):
-                raise UnsupportedMediaType(
-                    "Content-Type: a form is multipart/form-data or application/x-www-form-urlencoded, "
-                    f"not {f'{type_}/{subtype}'[:80]}",
-                    code="not-a-form",
-                )
+        kind = f"{media_type.type}/{media_type.subtype}"
+        if kind == "multipart/form-data":
+            boundary = parse_boundary(media_type, policy=policy, limits=limits)
+            self._form = MultipartForm(boundary, limits, policy, is_file, lengths=lengths, with_unchosen=with_unchosen)
+        elif kind == "application/x-www-form-urlencoded":
+            charset = media_type.parameters.get("charset", "utf-8")
+            self._form = UrlencodedForm(charset, limits, policy, self.content_length)
+        else:
+            what = f"Content-Type: a form is multipart/form-data or application/x-www-form-urlencoded, not {kind[:80]}"
+            raise UnsupportedMediaType(what, code="not-a-form")
 
     @property
     def usage(self) -> Usage:
@@ -104,7 +98,10 @@ class FormParser:
     @property
     def defects(self) -> tuple[Defect, ...]:
         """What the policy has forgiven so far, by offset, the first 1000; after an error, up to where that is."""
-        defects = sorted([*self._forgiven, *self._form.defects], key=place)
+        defects = [*self._forgiven, *self._form.defects]
+        if not defects:
+            return ()
+        defects.sort(key=place)
         end = None if self._error is None else self._error.offset
         if end is not None:
             defects = [defect for defect in defects if place(defect) <= end]
@@ -117,6 +114,7 @@ class FormParser:
             and then, in the same iteration, the error.
         :raises MultipartError: the bytes are bad and no event comes before that, or were bad in an earlier call.
         :raises StateError: after :meth:`close`, and after ``is_file`` has raised.
+        :raises TypeError: the data is not bytes.
         """
         if self._is_closed:
             raise StateError("the parser is closed")
@@ -168,7 +166,9 @@ def content_length(lengths: Iterable[str]) -> int | None:
     :raises ParseError: one is no length, or they are not the same.
     """
     # Not strip() alone, which takes more than the white space of a header off (RFC 9110 section 5.6.3).
-    counts = {parse_content_length(length.strip(" \t")) for length in lengths}
-    if len(counts) > 1:
+    counts = [parse_content_length(length.strip(" \t")) for length in lengths]
+    if not counts:
+        return None
+    if len(set(counts)) > 1:
         raise ParseError("Content-Length: there more than once, and not the same", code="repeated-field")
-    return counts.pop() if counts else None
+    return counts[0]

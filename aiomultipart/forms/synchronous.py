@@ -13,25 +13,28 @@ from typing import IO, Final, Protocol, TypeAlias, Unpack, overload
 
 from multidict import CIMultiDict
 
-from aiomultipart.exceptions import IncompleteBody, LimitExceeded, MultipartError, StateError
+from aiomultipart.exceptions import IncompleteBody, LimitExceeded, MultipartError
 from aiomultipart.grammar.fields import HeaderItems, as_multidict
 from aiomultipart.grammar.media_type import parse_media_type, sole_content_type
 from aiomultipart.limits import Limits, bound
 from aiomultipart.parser import END, PART_END, PartBegin
 from aiomultipart.policy import Policy
 from aiomultipart.targets import (
+    AnyTarget,
     Budget,
     Spool,
     SpooledFile,
-    SyncTarget,
+    Target,
     TargetFactory,
     Targets,
     abort_all_sync,
     as_sync,
+    inline,
+    run_inline,
 )
 
 from .collecting import Collector, StreamOptions
-from .events import Field, FormEvent, size_in_memory
+from .events import Field, FormEvent
 from .model import Form, UploadedFile
 from .multipart import locate
 from .parser import FORM_LIMITS, FormParser, content_length
@@ -193,11 +196,18 @@ def collect_form(
     headers: HeaderItems, stream: Readable, *, chunk_size: int = _READ_SIZE, **options: Unpack[StreamOptions]
 ) -> Form:
     """Read a form, as :func:`read_form` does with an event loop."""
-    return _Reading(headers, **options).run(stream, chunk_size)
+    collector = _Collector(headers, **options)
+    try:
+        for events in _events(collector.parser, stream, chunk_size):
+            run_inline(collector.take(events))
+    except BaseException as exc:
+        abort_all_sync(collector.begun, exc)
+        raise
+    return collector.complete()
 
 
-class _Reading(Collector):
-    """One form on its way in."""
+class _Collector(Collector):
+    """The same without an event loop."""
 
     def __init__(self, headers: HeaderItems, **options: Unpack[StreamOptions]) -> None:
         super().__init__(headers, **options)
@@ -205,65 +215,18 @@ class _Reading(Collector):
         for target in targets.values() if isinstance(targets, Mapping) else ():
             if not callable(target):
                 as_sync(target)
-        self._chosen: list[object] = []
-        self._begun: list[SyncTarget[object]] = []
 
-    def run(self, stream: Readable, chunk_size: int) -> Form:
-        """Read it to its end."""
-        try:
-            for events in _events(self.parser, stream, chunk_size):
-                self._take(events)
-        except BaseException as exc:
-            abort_all_sync(self._begun, exc)
-            raise
-        self.form.defects = self.parser.defects
-        self.form.holdings.targets = [*self._begun]
-        return self.form
+    def adapt(self, target: AnyTarget[object]) -> Target[object]:
+        """With both faces: who undoes it may have a loop, or not."""
+        return as_sync(target)
 
-    def _take(self, events: Iterable[FormEvent]) -> None:
-        try:
-            for event in events:
-                if type(event) is Field:
-                    self._add_field(event)
-                elif type(event) is bytes:
-                    if self.file is not None:
-                        self.file.size += len(event)
-                    self._begun[-1].write_sync(event)
-                elif isinstance(event, PartBegin):
-                    self._begin_file(event)
-                elif self.file is not None:
-                    self.end(self.file, self._begun[-1].finish_sync())
-        except MultipartError as exc:
-            if self.file is not None:
-                locate(exc, self.file.part)
-            raise
+    def awaited(self, target: Target[object]) -> Target[object]:
+        """What does its work at once."""
+        return inline(target)
 
-    def _add_field(self, field: Field) -> None:
-        try:
-            self._take_memory(size_in_memory(field))
-            self.add(field)
-        except MultipartError as exc:
-            if field.part is not None:
-                locate(exc, field.part)
-            raise
-
-    def _begin_file(self, part: PartBegin) -> None:
-        file = self.begin(part)
-        self._take_memory(size_in_memory(part))
-        chosen = self.choose_target(file)
-        self.check_new(any(chosen is other for other in self._chosen))
-        target = as_sync(chosen)
-        self._chosen.append(chosen)
-        self._begun.append(target)
-        try:
-            target.start_sync(file)
-        except StateError:
-            self._begun.pop()  # it is busy with another part, which is not ours to abort
-            raise
-
-    def _take_memory(self, size: int) -> None:
-        while not self.takes(size):
-            self.largest().move_to_disk_sync()
+    async def move_to_disk(self, file: SpooledFile) -> None:
+        """At once."""
+        file.move_to_disk_sync()
 
 
 class _Parser(Protocol):

@@ -1,8 +1,9 @@
 """Starlette's own ``request.form()``, through this library's parser, and byte ranges; the extra ``starlette``.
 
 :class:`MultipartRoute` stands in place of Starlette's ``Route``, and nothing else changes: forms are Starlette's
-``FormData``, files its ``UploadFile``. :mod:`.fastapi` has the same for FastAPI. Files are written through anyio, so
-that this works under trio too. :class:`RangeResponse`, which is apart from that, needs asyncio.
+``FormData``, files its ``UploadFile``. :mod:`.fastapi` has the same for FastAPI. Files are written in threads, which
+are waited for through anyio, so that this works under trio too. :class:`RangeResponse`, which is apart from that, needs
+asyncio.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractAsyncContextManager, aclosing
+from io import FileIO
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Final, NoReturn, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Final, NoReturn, Self, TypeVar, Unpack, cast
 
+from anyio import CancelScope
 from anyio.to_thread import run_sync
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.exceptions import HTTPException
@@ -23,11 +27,12 @@ from starlette.routing import Route
 
 from aiomultipart.exceptions import LimitExceeded, MultipartError, ParseError, UnsupportedMediaType
 from aiomultipart.families.range_answers import RangeContent, RangeOptions, answer_ranges
-from aiomultipart.forms.events import Field, size_in_memory
+from aiomultipart.forms.events import Field, size_of_field, size_of_file
 from aiomultipart.forms.parser import FORM_LIMITS, FormParser
 from aiomultipart.limits import Limits, bound
 from aiomultipart.parser import PART_END, PartBegin
 from aiomultipart.policy import Policy
+from aiomultipart.targets.disk import write_all
 from aiomultipart.writing.sinks import closing
 
 if TYPE_CHECKING:
@@ -37,6 +42,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 __all__ = ("FormRequest", "MultipartRoute", "RangeResponse", "answer_problem", "raise_as_http", "read_form_data")
+
+T = TypeVar("T")
 
 _MIB: Final = 1024 * 1024
 _OVERHEAD: Final = 64  # what a bytes object and its place in a list take
@@ -67,8 +74,19 @@ def raise_as_http(request: Request, error: MultipartError) -> NoReturn:
     raise HTTPException(error.http_status, str(error)) from error
 
 
+# The event loop need not hear of each job, and under trio it is the same.
+_THREADS: Final = ThreadPoolExecutor(thread_name_prefix="aiomultipart")
+
+
+async def _done(job: Future[T]) -> T:
+    """What ``job`` gives, waited for in a thread of anyio's."""
+    return job.result() if job.done() else await run_sync(job.result)
+
+
 class _Spooled:
-    """A file that arrives: bytes are collected, and written in a thread once the file is on disk."""
+    """A file that arrives: bytes are collected, and once the file is on disk a thread writes them, 1 MiB at a time.
+    While it does, the next are received.
+    """
 
     def __init__(self, part: PartBegin) -> None:
         # Starlette closes it.
@@ -82,6 +100,8 @@ class _Spooled:
         )
         self.size = 0
         self.on_disk = False
+        self._raw: FileIO | None = None  # on disk, what is below the buffer of the file
+        self._job: Future[Any] | None = None
         self._pieces: list[bytes] = []
         self._held = 0
 
@@ -93,26 +113,46 @@ class _Spooled:
         self._pieces.append(data)
         self._held += len(data) + _OVERHEAD
         if self._held >= _MIB:
-            await run_sync(self._write)
+            await self._flush()
+
+    async def _flush(self) -> None:
+        """Begin to write what was collected, when the thread is done with what it has."""
+        if self._job is not None:
+            await _done(self._job)
+        self._job = None
+        pieces, self._pieces, self._held = self._pieces, [], 0
+        if pieces and self._raw is not None:
+            self._job = _THREADS.submit(write_all, self._raw, pieces)
 
     async def move_to_disk(self) -> None:
         """Have it on disk from now on."""
         self.on_disk = True
-        await run_sync(self._file.rollover)
+        self._job = _THREADS.submit(self._roll_over)
+        await _done(self._job)
 
-    def _write(self) -> None:
-        pieces, self._pieces, self._held = self._pieces, [], 0
-        self._file.writelines(pieces)
+    def _roll_over(self) -> None:
+        self._file.rollover()
+        self._file.flush()
+        self._raw = FileIO(self._file.fileno(), "r+", closefd=False)
 
     async def finish(self) -> UploadFile:
-        if self._pieces:
-            await run_sync(self._write)
+        if self.on_disk:
+            await self._flush()
+            await self._flush()
         self.upload.size = self.size
         await self.upload.seek(0)
         return self.upload
 
     def close(self) -> None:
+        """In a thread: wait for the other one, then close it."""
+        if self._job is not None:
+            wait([self._job])
         self._file.close()
+
+
+def _close(files: list[_Spooled]) -> None:
+    for file in files:
+        file.close()
 
 
 async def read_form_data(
@@ -139,8 +179,9 @@ async def read_form_data(
             await reading.take(data)
         await reading.take(None)
     except BaseException:
-        for file in reading.files:
-            file.close()
+        job = _THREADS.submit(_close, reading.files)  # which it does, though this task be cancelled again
+        with CancelScope(shield=True):
+            await _done(job)
         raise
     return FormData(reading.items)
 
@@ -151,6 +192,7 @@ class _Reading:
     def __init__(self, parser: FormParser, limits: Limits) -> None:
         self._parser = parser
         self._limits = limits
+        self._most_memory = bound(limits.max_memory)
         self._memory = 0
         self._open_files = 0
         self.files: list[_Spooled] = []
@@ -160,31 +202,29 @@ class _Reading:
     async def take(self, data: bytes | None) -> None:
         """The next bytes; None at the end."""
         for event in self._parser.close() if data is None else self._parser.feed(data):
-            if isinstance(event, Field):
-                await self._charge(size_in_memory(event))
+            if type(event) is Field:
+                self._memory += size_of_field(event.name, event.value)
                 self.items.append((event.name, event.value))
-            elif isinstance(event, PartBegin):
+            elif type(event) is bytes:
+                file = self.files[-1]
+                if not file.on_disk:
+                    if file.size + len(event) > MAX_IN_MEMORY:
+                        await self._move_to_disk(file)
+                    else:
+                        self._memory += len(event)
+                await file.write(event)
+            elif type(event) is PartBegin:
                 self._name = event.name or ""
                 self.files.append(_Spooled(event))
-                await self._charge(size_in_memory(event))
-            elif isinstance(event, bytes):
-                await self._write(self.files[-1], event)
+                self._memory += size_of_file(event)
             elif event is PART_END:
                 self.items.append((self._name, await self.files[-1].finish()))
+            if self._memory > self._most_memory:
+                await self._make_room()
 
-    async def _write(self, file: _Spooled, data: bytes) -> None:
-        if not file.on_disk:
-            if file.size + len(data) > MAX_IN_MEMORY:
-                await self._move_to_disk(file)
-            else:
-                self._memory += len(data)
-        await file.write(data)
-        await self._charge(0)
-
-    async def _charge(self, size: int) -> None:
-        """Take memory; files move to disk while there is too little, the largest first."""
-        self._memory += size
-        while self._memory > bound(self._limits.max_memory):
+    async def _make_room(self) -> None:
+        """Files move to disk while there is too little memory, the largest first."""
+        while self._memory > self._most_memory:
             in_memory = [file for file in self.files if file.size and not file.on_disk]
             if not in_memory:
                 break  # the parser bounds all that is no body of a file

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json as jsonlib
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, Unpack
 
 from aiomultipart.exceptions import MultipartError
+from aiomultipart.forms.collecting import StreamOptions
 from aiomultipart.forms.model import Form
 from aiomultipart.forms.synchronous import collect_form
-from aiomultipart.limits import Limits
-from aiomultipart.policy import Policy
-from aiomultipart.targets import TargetFactory, Targets
 
 __all__ = ("answer_problem", "parse_form")
 
@@ -37,25 +35,13 @@ def answer_problem(error: MultipartError, start_response: StartResponse) -> list
 
 
 # Any: an environ holds whatever its server and middleware put there.
-def parse_form(
-    environ: Mapping[str, Any],
-    *,
-    limits: Limits | None = None,
-    policy: Policy = Policy.STANDARD,
-    targets: Targets | None = None,
-    default: TargetFactory | None = None,
-    json: bool = False,
-) -> Form:
+def parse_form(environ: Mapping[str, Any], **options: Unpack[StreamOptions]) -> Form:
     """Read the form of a WSGI request.
 
     :param environ: the application's ``environ``; Flask's ``request.environ``. No more than its ``CONTENT_LENGTH`` is
         read; without one, to the end of a chunked body where the server marks it (``wsgi.input_terminated``), else
         nothing.
-    :param limits: bounds, ``Limits.for_forms()`` if not given.
-    :param policy: how odd constructs are read.
-    :param targets: where files go, as for :func:`aiomultipart.read_form`.
-    :param default: makes the target of any other file, as for :func:`aiomultipart.read_form`.
-    :param json: parse fields whose Content-Type is JSON.
+    :param options: keywords of :func:`aiomultipart.parse_form`, such as ``limits`` and ``targets``.
     :return: the form; close it, best by ``with``.
     :raises TypeError: a target has only coroutines.
     :raises MultipartError: the form is bad, cut short, or passes a limit. Nothing is left behind.
@@ -65,6 +51,4 @@ def parse_form(
         length = "0"
     headers = {"Content-Type": environ.get("CONTENT_TYPE") or None, "Content-Length": length}
     given = {name: value for name, value in headers.items() if value is not None}
-    return collect_form(
-        given, environ["wsgi.input"], limits=limits, policy=policy, targets=targets, default=default, json=json
-    )
+    return collect_form(given, environ["wsgi.input"], **options)

@@ -244,14 +244,15 @@ class Opening:
     """The preamble, read line by line until one shows how this sender writes delimiters; to LENIENT alone.
 
     :param boundary: the boundary parameter.
+    :param dashes: it may hold the two dashes already.
     :param images: the message is x-mixed-replace.
     """
 
     __slots__ = ("_blank", "_counted", "_dash_boundaries", "_images", "_line", "_newline", "_skipped", "_tail")
 
-    def __init__(self, boundary: bytes, *, images: bool) -> None:
+    def __init__(self, boundary: bytes, *, dashes: bool, images: bool) -> None:
         self._dash_boundaries = [b"--" + boundary]
-        if boundary.startswith(b"--"):
+        if dashes and boundary.startswith(b"--"):
             self._dash_boundaries.append(boundary)
         self._images = images
         self._line = bytearray()

@@ -4,8 +4,8 @@ Strategy. A :class:`Target` takes one body part: ``start()``, ``write()`` for ea
 whose result is the target's own, or ``abort()``. :func:`copy` is the one driver: it calls ``abort()`` after any failure
 and lets it come to its end even while it is cancelled. Disk work is plain synchronous code (``disk.Draft``,
 ``spool.Spool``) that knows no event loop; ``hops`` takes it to a thread, one job at a time and about 1 MiB a job. So
-each target has a second face for where there is no loop, ``start_sync()`` and so on; only what calls coroutines has
-not.
+each target has a second face for where there is no loop, ``start_sync()`` and so on (``faces``); only what calls
+coroutines has not.
 
 Rules.
 
@@ -21,12 +21,13 @@ from .budget import Budget
 from .callback import CallbackTarget
 from .directory import DirectoryTarget
 from .driver import abort_all, abort_all_sync, copy, copy_sync, select_target
+from .faces import run_inline
 from .file import FileTarget
 from .hashing import HashTarget
 from .memory import MemoryTarget
 from .names import safe_filename
 from .null import NullTarget
-from .plain import SyncTarget, as_sync, as_target
+from .plain import SyncTarget, as_sync, as_target, inline
 from .spool import Spool
 from .spooled import SpooledFile, SpooledTarget
 from .tee import TeeTarget
@@ -59,6 +60,8 @@ __all__ = (
     "as_target",
     "copy",
     "copy_sync",
+    "inline",
+    "run_inline",
     "safe_filename",
     "select_target",
 )

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, TypeAlias, TypeVar
 
 from multidict import MultiMapping
 
-from aiomultipart.exceptions import StateError
-
 __all__ = (
     "AnyTarget",
-    "OnePart",
     "PlainTarget",
     "ReceivedPart",
     "SavedFile",
@@ -110,44 +106,3 @@ class SavedFile:
     path: Path
     size: int
     hexdigest: str | None = None
-
-
-class _Stage(enum.Enum):
-    NEW = "has not been started"
-    OPEN = "is being written"
-    DONE = "is finished"
-
-
-class OnePart:
-    """Base of the targets here: it holds the order of the calls, of either face.
-
-    A target does its work in plain methods, ``start_sync()`` and so on, which may block; the coroutines have that done
-    in a thread where it takes long.
-    """
-
-    _stage = _Stage.NEW
-
-    def check_sync(self) -> None:
-        """Whether it can do without an event loop.
-
-        :raises TypeError: it cannot.
-        """
-
-    def _start(self) -> None:
-        if self._stage is not _Stage.NEW:
-            raise StateError(f"a {type(self).__name__} is for one part, and this one has had its own")
-        self._stage = _Stage.OPEN
-
-    def _check(self) -> None:
-        if self._stage is not _Stage.OPEN:
-            raise StateError(f"this {type(self).__name__} {self._stage.value}")
-
-    def _finish(self) -> None:
-        self._check()
-        self._stage = _Stage.DONE
-
-    def _abort(self) -> bool:
-        """Whether there may be something to drop."""
-        started = self._stage is not _Stage.NEW
-        self._stage = _Stage.DONE
-        return started

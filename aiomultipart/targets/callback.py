@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
-from inspect import isawaitable, iscoroutinefunction
-from typing import Any, Generic, TypeVar, overload
+from collections.abc import Awaitable, Callable
+from inspect import iscoroutinefunction
+from typing import Any, TypeVar, overload
 
-from .base import OnePart, ReceivedPart
+from .base import ReceivedPart
+from .faces import Awaiting
 
-__all__ = ("CallbackTarget", "awaited", "plain")
+__all__ = ("CallbackTarget",)
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class CallbackTarget(OnePart, Generic[T_co]):
+class CallbackTarget(Awaiting[T_co]):
     """Calls functions, plain or async ones; the result is what ``finish`` gives, or None without it.
 
     A plain function runs on the event loop and must not block.
@@ -78,60 +79,23 @@ class CallbackTarget(OnePart, Generic[T_co]):
         """Call ``start``."""
         self._start()
         if self._on_start is not None:
-            await awaited(self._on_start(part))
+            await self._awaited(self._on_start(part))
 
     async def write(self, data: bytes) -> None:
         """Call ``write``."""
         self._check()
         result = self._on_write(data)
-        if isawaitable(result):
-            await result
+        if result is not None:
+            await self._awaited(result)
 
     async def finish(self) -> T_co:
         """Call ``finish``."""
         self._finish()
-        result: T_co = await awaited(None if self._on_finish is None else self._on_finish())
+        result: T_co = await self._awaited(None if self._on_finish is None else self._on_finish())
         return result
 
     async def abort(self) -> None:
         """Call ``abort``, once."""
         on_abort, self._on_abort = self._on_abort, None
         if self._abort() and on_abort is not None:
-            await awaited(on_abort())
-
-    def start_sync(self, part: ReceivedPart) -> None:
-        """As :meth:`start`."""
-        self._start()
-        if self._on_start is not None:
-            plain(self._on_start(part))
-
-    def write_sync(self, data: bytes) -> None:
-        """As :meth:`write`."""
-        self._check()
-        plain(self._on_write(data))
-
-    def finish_sync(self) -> T_co:
-        """As :meth:`finish`."""
-        self._finish()
-        result: T_co = plain(None if self._on_finish is None else self._on_finish())
-        return result
-
-    def abort_sync(self) -> None:
-        """As :meth:`abort`."""
-        on_abort, self._on_abort = self._on_abort, None
-        if self._abort() and on_abort is not None:
-            plain(on_abort())
-
-
-def plain(result: Any) -> Any:
-    """``result``, which is no awaitable."""
-    if isawaitable(result):
-        if isinstance(result, Coroutine):
-            result.close()
-        raise TypeError("a function of a CallbackTarget gave an awaitable, and there is no event loop")
-    return result
-
-
-async def awaited(result: Any) -> Any:
-    """``result``, or what it gives when it is awaited."""
-    return await result if isawaitable(result) else result
+            await self._awaited(on_abort())

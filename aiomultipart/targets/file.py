@@ -3,87 +3,47 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from aiomultipart.exceptions import StateError
 
-from .base import OnePart, ReceivedPart, SavedFile
+from .base import ReceivedPart, SavedFile
 from .disk import MODE, Draft, split_path
-from .hops import Outbox, Worker
+from .faces import Threaded
 
 __all__ = ("FileTarget", "Saving")
 
 
-class Saving(OnePart):
-    """A target that is one file on disk, written in a thread."""
+class Saving(Threaded[SavedFile]):
+    """A target that is one file on disk."""
 
     def __init__(self) -> None:
-        self._worker = Worker()
+        super().__init__()
         self._draft: Draft | None = None
-        self._outbox: Outbox | None = None
 
     def _make_draft(self, part: ReceivedPart) -> Draft:
         raise NotImplementedError
 
-    async def start(self, part: ReceivedPart) -> None:
-        """Begin to make the file. What that raises comes from the call that follows."""
-        self._start()
-        self._draft = draft = self._make_draft(part)
-        self._outbox = Outbox(self._worker, draft.write)
-        self._worker.begin(draft.open)  # not waited for: bytes may arrive meanwhile
-
-    async def write(self, data: bytes) -> None:
-        """Take ``data``.
-
-        :raises OSError: making the file or writing earlier bytes failed.
-        """
-        self._check()
-        if self._outbox is None:
-            raise StateError("the target was not started")
-        await self._outbox.write(data)
-
-    async def finish(self) -> SavedFile:
-        """Write the rest, and give the file its name.
-
-        :raises FileExistsError: the name is taken.
-        :raises OSError: writing failed.
-        """
-        self._finish()
-        if self._draft is None or self._outbox is None:
-            raise StateError("the target was not started")
-        await self._worker.wait()
-        return await self._worker.run(self._draft.finish, self._outbox.take())
-
-    async def abort(self) -> None:
-        """Remove the file; one that replaced another is left where it is."""
-        if self._abort() and self._draft is not None:
-            await self._worker.settle()
-            await self._worker.run(self._draft.discard)
-
-    def start_sync(self, part: ReceivedPart) -> None:
-        """As :meth:`start`."""
-        self._start()
+    def _prepare(self, part: ReceivedPart) -> None:
         self._draft = self._make_draft(part)
-        self._draft.open()
-
-    def write_sync(self, data: bytes) -> None:
-        """As :meth:`write`."""
-        self._check()
-        self._started().write([data])
-
-    def finish_sync(self) -> SavedFile:
-        """As :meth:`finish`."""
-        self._finish()
-        return self._started().finish()
-
-    def abort_sync(self) -> None:
-        """As :meth:`abort`."""
-        if self._abort() and self._draft is not None:
-            self._draft.discard()
 
     def _started(self) -> Draft:
         if self._draft is None:
             raise StateError("the target was not started")
         return self._draft
+
+    def _open(self) -> None:
+        self._started().open()
+
+    def _write(self, pieces: Sequence[bytes]) -> None:
+        self._started().write(pieces)
+
+    def _close(self) -> SavedFile:
+        return self._started().finish()
+
+    def _drop(self) -> None:
+        if self._draft is not None:
+            self._draft.discard()
 
 
 class FileTarget(Saving):

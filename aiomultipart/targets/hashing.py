@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from .base import OnePart, ReceivedPart
+from collections.abc import Sequence
+
+from .base import ReceivedPart
 from .disk import new_hash
-from .hops import Outbox, Worker
+from .faces import Threaded
 
 __all__ = ("HashTarget",)
 
@@ -12,7 +14,7 @@ __all__ = ("HashTarget",)
 _INLINE = 64 * 1024
 
 
-class HashTarget(OnePart):
+class HashTarget(Threaded[str]):
     """Hashes the body, a long one in a thread; the result is the digest in hexadecimal.
 
     :param name: of a hash of ``hashlib``.
@@ -20,18 +22,12 @@ class HashTarget(OnePart):
     """
 
     def __init__(self, name: str = "sha256") -> None:
+        super().__init__()
         self._hash = new_hash(name)
-        self._worker = Worker()
-        self._outbox = Outbox(self._worker, self._update)
 
     async def start(self, part: ReceivedPart) -> None:
         """Get ready."""
         self._start()
-
-    async def write(self, data: bytes) -> None:
-        """Hash ``data``."""
-        self._check()
-        await self._outbox.write(data)
 
     async def finish(self) -> str:
         """The digest."""
@@ -39,34 +35,17 @@ class HashTarget(OnePart):
         await self._worker.wait()
         rest = self._outbox.take()
         if sum(map(len, rest)) > _INLINE:
-            await self._worker.run(self._update, rest)
-        else:
-            self._update(rest)
-        return self._hash.hexdigest()
-
-    def start_sync(self, part: ReceivedPart) -> None:
-        """As :meth:`start`."""
-        self._start()
-
-    def write_sync(self, data: bytes) -> None:
-        """As :meth:`write`."""
-        self._check()
-        self._hash.update(data)
-
-    def finish_sync(self) -> str:
-        """As :meth:`finish`."""
-        self._finish()
-        return self._hash.hexdigest()
-
-    def abort_sync(self) -> None:
-        """As :meth:`abort`."""
-        self._abort()
-
-    def _update(self, pieces: list[bytes]) -> None:
-        for piece in pieces:
-            self._hash.update(piece)
+            return await self._worker.run(self._write_and_close, rest)
+        return self._write_and_close(rest)
 
     async def abort(self) -> None:
         """Wait for the thread."""
         self._abort()
         await self._worker.settle()
+
+    def _write(self, pieces: Sequence[bytes]) -> None:
+        for piece in pieces:
+            self._hash.update(piece)
+
+    def _close(self) -> str:
+        return self._hash.hexdigest()

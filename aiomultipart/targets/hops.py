@@ -73,23 +73,22 @@ class Outbox:
     most 2 MiB and a chunk are held.
     """
 
-    __slots__ = ("_held", "_pieces", "_worker", "_write")
+    __slots__ = ("_held", "_pieces", "_worker")
 
-    def __init__(self, worker: Worker, write: Callable[[list[bytes]], object]) -> None:
+    def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._write = write
         self._pieces: list[bytes] = []
         self._held = 0
 
-    async def write(self, data: bytes) -> None:
-        """Take ``data``; what an earlier job raised is raised."""
+    async def write(self, data: bytes, function: Callable[[list[bytes]], object]) -> None:
+        """Take ``data`` for ``function``; what an earlier job raised is raised."""
         if self._worker.is_ready:
             await self._worker.wait()
         self._pieces.append(data)
         self._held += len(data) + _OVERHEAD
         if self._held >= HOP:
             await self._worker.wait()
-            self._worker.begin(self._write, self.take())
+            self._worker.begin(function, self.take())
 
     def take(self) -> list[bytes]:
         """What no job has taken yet."""

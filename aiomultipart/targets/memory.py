@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from aiomultipart.exceptions import LimitExceeded
 
-from .base import OnePart, ReceivedPart
+from .base import ReceivedPart
+from .faces import Quick
 
 __all__ = ("MemoryTarget",)
 
 
-class MemoryTarget(OnePart):
+class MemoryTarget(Quick[bytes]):
     """Keeps the body in memory; the result is its bytes.
 
     :param max_size: the most that it takes, in bytes; None for what the reader's limits allow.
@@ -21,42 +22,18 @@ class MemoryTarget(OnePart):
         self._name: str | None = None
         self._data = bytearray()
 
-    async def start(self, part: ReceivedPart) -> None:
-        """Get ready."""
-        self.start_sync(part)
-
-    async def write(self, data: bytes) -> None:
-        """Keep ``data``."""
-        self.write_sync(data)
-
-    async def finish(self) -> bytes:
-        """The bytes."""
-        return self.finish_sync()
-
-    async def abort(self) -> None:
-        """Drop them."""
-        self.abort_sync()
-
-    def start_sync(self, part: ReceivedPart) -> None:
-        """As :meth:`start`."""
-        self._start()
+    def _open(self, part: ReceivedPart) -> None:
         self._name = part.name
 
-    def write_sync(self, data: bytes) -> None:
-        """As :meth:`write`."""
-        self._check()
+    def _write(self, data: bytes) -> None:
         most = self._max_size
         if most is not None and len(self._data) + len(data) > most:
             raise LimitExceeded(f"body passes max_size of {most}", limit="max_size", value=most, part_name=self._name)
         self._data += data
 
-    def finish_sync(self) -> bytes:
-        """As :meth:`finish`."""
-        self._finish()
+    def _close(self) -> bytes:
         data, self._data = bytes(self._data), bytearray()
         return data
 
-    def abort_sync(self) -> None:
-        """As :meth:`abort`."""
-        self._abort()
+    def _drop(self) -> None:
         self._data = bytearray()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from inspect import iscoroutinefunction
 from typing import Generic, Protocol, TypeVar, cast
 
-from .base import AnyTarget, OnePart, PlainTarget, ReceivedPart, Target
-from .hops import Outbox, Worker
+from .base import AnyTarget, PlainTarget, ReceivedPart, Target
+from .faces import Awaiting, Threaded
 
-__all__ = ("SyncTarget", "as_sync", "as_target")
+__all__ = ("Around", "SyncTarget", "as_sync", "as_target", "inline")
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -34,55 +34,30 @@ class SyncTarget(Target[T_co], Protocol[T_co]):
         """As :meth:`Target.abort`."""
 
 
-class _Plain(OnePart, Generic[T_co]):
+class _Plain(Threaded[T_co]):
     """A target of plain methods, which may block."""
 
     def __init__(self, target: PlainTarget[T_co]) -> None:
+        super().__init__()
         self._target = target
-        self._worker = Worker()
-        self._outbox = Outbox(self._worker, self._write)
 
     async def start(self, part: ReceivedPart) -> None:
         self._start()
         await self._worker.run(self._target.start, part)
 
-    async def write(self, data: bytes) -> None:
-        self._check()
-        await self._outbox.write(data)
-
-    async def finish(self) -> T_co:
-        self._finish()
-        await self._worker.wait()
-        return await self._worker.run(self._write_and_finish, self._outbox.take())
-
-    async def abort(self) -> None:
-        if self._abort():
-            await self._worker.settle()
-            await self._worker.run(self._target.abort)
-
-    def _write(self, pieces: list[bytes]) -> None:
-        for piece in pieces:
-            self._target.write(piece)
-
-    def _write_and_finish(self, pieces: list[bytes]) -> T_co:
-        self._write(pieces)
-        return self._target.finish()
-
     def start_sync(self, part: ReceivedPart) -> None:
         self._start()
         self._target.start(part)
 
-    def write_sync(self, data: bytes) -> None:
-        self._check()
-        self._target.write(data)
+    def _write(self, pieces: Sequence[bytes]) -> None:
+        for piece in pieces:
+            self._target.write(piece)
 
-    def finish_sync(self) -> T_co:
-        self._finish()
+    def _close(self) -> T_co:
         return self._target.finish()
 
-    def abort_sync(self) -> None:
-        if self._abort():
-            self._target.abort()
+    def _drop(self) -> None:
+        self._target.abort()
 
 
 def as_target(target: AnyTarget[T]) -> Target[T]:
@@ -97,12 +72,47 @@ def as_sync(target: AnyTarget[T]) -> SyncTarget[T]:
 
     :raises TypeError: it has only coroutines.
     """
+    if isinstance(target, _Inline):
+        return target.target
     found = as_target(target)
     if not hasattr(found, "check_sync"):
         raise TypeError(f"{target!r} has only coroutines: it takes an event loop, as read_form() has")
     both = cast("SyncTarget[T]", found)
     both.check_sync()
     return both
+
+
+class _Inline(Generic[T_co]):
+    def __init__(self, target: SyncTarget[T_co]) -> None:
+        self.target = target
+
+    async def start(self, part: ReceivedPart) -> None:
+        self.target.start_sync(part)
+
+    async def write(self, data: bytes) -> None:
+        self.target.write_sync(data)
+
+    async def finish(self) -> T_co:
+        return self.target.finish_sync()
+
+    async def abort(self) -> None:
+        self.target.abort_sync()
+
+
+def inline(target: AnyTarget[T]) -> Target[T]:
+    """``target``, but its coroutines never wait: its plain methods do the work, here and now.
+
+    :raises TypeError: it has only coroutines.
+    """
+    return _Inline(as_sync(target))
+
+
+class Around(Awaiting[T_co]):
+    """A target that stands around others."""
+
+    def _face(self, target: Target[T]) -> Target[T]:
+        """What is awaited of one of them."""
+        return target if self._has_loop else inline(target)
 
 
 def _has_coroutines(target: object) -> bool:

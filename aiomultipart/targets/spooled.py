@@ -10,9 +10,10 @@ from typing import IO, Final, Self
 from aiomultipart.exceptions import StateError
 from aiomultipart.work import to_its_end
 
-from .base import OnePart, ReceivedPart, SavedFile
+from .base import ReceivedPart, SavedFile
 from .budget import Budget
 from .disk import MODE, Draft, split_path
+from .faces import OnePart
 from .hops import HOP, Outbox, Worker
 from .spool import MAX_MEMORY, Spool
 
@@ -281,7 +282,7 @@ class SpooledTarget(OnePart):
     ) -> None:
         self._spool = Spool(max_memory=max_memory, directory=directory, budget=budget, quiet=quiet)
         self._worker = Worker()
-        self._outbox = Outbox(self._worker, self._spool.append)
+        self._outbox = Outbox(self._worker)
 
     async def start(self, part: ReceivedPart) -> None:
         """Get ready."""
@@ -297,7 +298,7 @@ class SpooledTarget(OnePart):
             if self._spool.hold(data):
                 return
             await self._worker.run(self._spool.move_to_disk)
-        await self._outbox.write(data)
+        await self._outbox.write(data, self._spool.append)
 
     async def finish(self) -> SpooledFile:
         """What was received, complete."""

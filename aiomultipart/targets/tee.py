@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from aiomultipart.exceptions import StateError
 from aiomultipart.work import to_its_end
 
-from .base import AnyTarget, OnePart, ReceivedPart, Target
-from .plain import SyncTarget, as_sync, as_target
+from .base import AnyTarget, ReceivedPart, Target
+from .plain import Around, as_sync, as_target
 
 __all__ = ("TeeTarget",)
 
@@ -18,7 +18,7 @@ C = TypeVar("C")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class TeeTarget(OnePart, Generic[T_co]):
+class TeeTarget(Around[T_co]):
     """Gives the body to several targets, each chunk to one after the other; the result is the tuple of their results.
 
     When one fails, all are aborted.
@@ -38,7 +38,6 @@ class TeeTarget(OnePart, Generic[T_co]):
     def __init__(self, /, *targets: AnyTarget[Any]) -> None:
         self._targets = [as_target(target) for target in targets]
         self._started: list[Target[Any]] = []
-        self._sync: list[SyncTarget[Any]] = []
 
     def check_sync(self) -> None:
         """:raises TypeError: one of the targets has only coroutines."""
@@ -51,23 +50,23 @@ class TeeTarget(OnePart, Generic[T_co]):
         for target in self._targets:
             self._started.append(target)  # before, because it may fail half way
             try:
-                await target.start(part)
+                await self._face(target).start(part)
             except StateError:
                 # This one is busy with another part. Nobody aborts who gets this error, so the others have to be now.
                 self._started.pop()
-                await to_its_end(self.abort())
+                await (to_its_end(self.abort()) if self._has_loop else self.abort())
                 raise
 
     async def write(self, data: bytes) -> None:
         """Write ``data`` to each."""
         self._check()
         for target in self._targets:
-            await target.write(data)
+            await self._face(target).write(data)
 
     async def finish(self) -> T_co:
         """Finish each, in their order."""
         self._finish()
-        result: Any = tuple([await target.finish() for target in self._targets])
+        result: Any = tuple([await self._face(target).finish() for target in self._targets])
         return result  # type: ignore[no-any-return]  # the overloads of the constructor say what it is
 
     async def abort(self) -> None:
@@ -76,46 +75,9 @@ class TeeTarget(OnePart, Generic[T_co]):
         failed: Exception | None = None
         while self._started:
             try:
-                await self._started[-1].abort()
+                await self._face(self._started[-1]).abort()
             except Exception as exc:  # noqa: BLE001  (the others have to be aborted too)
                 failed = failed or exc
             self._started.pop()  # not before: who is cancelled meanwhile is called once more
-        if failed is not None:
-            raise failed
-
-    def start_sync(self, part: ReceivedPart) -> None:
-        """As :meth:`start`."""
-        self._start()
-        self._sync = [as_sync(target) for target in self._targets]
-        for target in self._sync:
-            self._started.append(target)
-            try:
-                target.start_sync(part)
-            except StateError:
-                self._started.pop()
-                self.abort_sync()
-                raise
-
-    def write_sync(self, data: bytes) -> None:
-        """As :meth:`write`."""
-        self._check()
-        for target in self._sync:
-            target.write_sync(data)
-
-    def finish_sync(self) -> T_co:
-        """As :meth:`finish`."""
-        self._finish()
-        result: Any = tuple([target.finish_sync() for target in self._sync])
-        return result  # type: ignore[no-any-return]  # as above
-
-    def abort_sync(self) -> None:
-        """As :meth:`abort`."""
-        self._abort()
-        failed: Exception | None = None
-        while self._started:
-            try:
-                as_sync(self._started.pop()).abort_sync()
-            except Exception as exc:  # noqa: BLE001  (the others have to be aborted too)
-                failed = failed or exc
         if failed is not None:
             raise failed

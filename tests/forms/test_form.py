@@ -490,6 +490,35 @@ async def test_max_memory(headers: dict[str, str], message: bytes, index: int | 
         assert error.part_index == index if index is not None else error.part_index
 
 
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("[" + "[]," * 9_999 + "[]]", 10_000 * (56 + 8)),
+        ("[" + '{"name": 1.5},' * 1_999 + "{}]", 2_000 * (184 + 24)),
+        ('["' + "\U0001f600" * 1_000 + '"]', 4_000),
+        ("17", 28),
+    ],
+)
+async def test_json_counts_as_what_it_becomes(text: str, size: int) -> None:
+    """What is parsed may take twenty times the memory of its text."""
+    message = build(field("a", "1"), field("meta", text, "application/json"))
+    enough, too_little = Limits.for_forms(max_memory=size * 5 // 4 + 1000), Limits.for_forms(max_memory=size + 200)
+    async with read_form(FORM, chunked(message), limits=enough, json=True) as form:
+        assert form.json("meta") == json.loads(text)
+    if size > len(text.encode()) + 500:
+        async with read_form(FORM, message, limits=too_little) as form:
+            assert form.text("meta") == text
+    for read in (
+        lambda: read_form(FORM, message, limits=too_little, json=True),
+        lambda: read_form(FORM, chunked(message), limits=too_little, json=True),
+        lambda: in_wsgi(message, limits=too_little, json=True),
+    ):
+        with pytest.raises(LimitExceeded) as caught:
+            await read()
+        error = caught.value
+        assert (error.limit, error.part_name, error.part_index) == ("max_memory", "meta", 1)
+
+
 @pytest.mark.parametrize("with_json", [False, True])
 async def test_memory_is_counted_to_the_byte(with_json: bool) -> None:
     """Whatever is taken in advance is there again for a file, or for the last field."""

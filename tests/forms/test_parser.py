@@ -811,16 +811,16 @@ def test_any_bytes(kind: Callable[[bytes], bytearray | memoryview]) -> None:
         parser = FormParser(headers)
         (event, *_) = [*parser.feed(kind(message)), *parser.close()]
         assert isinstance(event, Field)
-        assert event[:3] == ("a", "1", b"1")
+        assert (event.name, event.value, event.raw) == ("a", "1", b"1")
 
 
 def test_what_a_field_is() -> None:
-    assert Field._fields == ("name", "value", "raw", "part")
+    assert Field.__match_args__ == ("name", "value", "raw", "part")
     parser = FormParser(MULTIPART)
     message = build(field(b"a", b"w6k=", encoding(b"base64")))
     events = [*parser.feed(message), *parser.close()]
     (event,) = [event for event in events if isinstance(event, Field)]
-    assert event[:3] == ("a", "é", "é".encode())
+    assert (event.name, event.value, event.raw) == ("a", "é", "é".encode())
     assert event.part is not None
     assert (event.part.index, event.part.offset) == (0, 5)
 
@@ -926,3 +926,12 @@ def test_what_is_fed_is_bytes(headers: dict[str, str]) -> None:
     for data in (5, [65, 66], "a=b"):
         with pytest.raises(TypeError, match="bytes"):
             FormParser(headers, limits=Limits.for_forms()).feed(data)  # type: ignore[arg-type]
+
+
+def test_what_a_part_forgave_before_the_message_failed() -> None:
+    inner = b"--i\r\nContent-Disposition: attachment; filename=a\r\nContent-Type: image\r\n\r\n1\r\n"
+    head = b'Content-Disposition: form-data; name="f"\r\nContent-Type: multipart/mixed; boundary=i'
+    for end in (b"", b"--b\r\nno colon\r\n\r\n", b"--i\r\n\r\n2"):
+        _, error, defects = every_way(b"--b\r\n" + head + b"\r\n\r\n" + inner + end, MULTIPART, DEEP)
+        assert isinstance(error, MultipartError)
+        assert defects == (Defect("bad-content-type", 5, 0),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -435,3 +436,15 @@ def parse_cut(cut: bytes, directory: Path) -> None:
             return data
 
     parse_form(FORM, Source(), targets=into(directory))
+
+
+async def test_a_form_read_without_a_loop_is_undone_in_one(tmp_path: Path, no_blocking: None) -> None:
+    """What blocks is left to a thread then."""
+
+    def make(part: Any) -> Any:
+        return TeeTarget(DirectoryTarget(tmp_path), ValidatedTarget(DirectoryTarget(tmp_path)))
+
+    form = await asyncio.to_thread(parse_form, FORM, MESSAGE, targets=make)
+    assert await asyncio.to_thread(os.listdir, tmp_path)
+    await form.discard()
+    assert await asyncio.to_thread(os.listdir, tmp_path) == []

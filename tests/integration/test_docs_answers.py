@@ -1,10 +1,15 @@
-"""No handler in the docs answers 500 to what a client sends, and none leaves anything behind for it."""
+"""The framework pages of the docs, run by real servers and clients; then each of their handlers is sent what is bad.
+
+None answers 500 to what a client sends, and none leaves anything behind for it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import sys
+import threading
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +17,9 @@ from typing import Any, Self
 
 import httpx
 import pytest
+import uvicorn
+import waitress
+from waitress import wasyncore
 
 from tests.support.reading import build
 from tests.support.saving import MIB
@@ -68,42 +76,89 @@ BAD: dict[str, tuple[dict[str, str], bytes]] = {
 }
 
 
-class Sent:
-    """Applications that a page has sent requests to."""
+class Servers:
+    """Real servers for the applications of a page: uvicorn and waitress, each in a thread, in place of httpx's
+    transports, which would call the applications.
+    """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, stack: contextlib.ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asgi: list[Any] = []
         self.wsgi: list[Any] = []
-        self._record(monkeypatch, httpx.ASGITransport, self.asgi)
-        self._record(monkeypatch, httpx.WSGITransport, self.wsgi)
+        self._stack = stack
+        self._ports: dict[int, int] = {}
+        monkeypatch.setattr(httpx, "ASGITransport", lambda app: OverSocket(self._port(app, self.asgi, self._uvicorn)))
+        monkeypatch.setattr(
+            httpx, "WSGITransport", lambda app: BlockingOverSocket(self._port(app, self.wsgi, self._waitress))
+        )
 
-    def _record(self, monkeypatch: pytest.MonkeyPatch, kind: Any, apps: list[Any]) -> None:
-        made = kind.__init__
+    def _port(self, app: Any, apps: list[Any], serve: Callable[[Any], int]) -> int:
+        if id(app) not in self._ports:
+            apps.append(app)
+            self._ports[id(app)] = serve(app)
+        return self._ports[id(app)]
 
-        def init(transport: Any, app: Any, **kwargs: Any) -> None:
-            if all(app is not other for other in apps):
-                apps.append(app)
-            made(transport, app=app, **kwargs)
+    def _uvicorn(self, app: Any) -> int:
+        sock = self._stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([sock],))
+        thread.start()
+        self._stack.callback(thread.join)
+        self._stack.callback(setattr, server, "should_exit", True)
+        return int(sock.getsockname()[1])
 
-        monkeypatch.setattr(kind, "__init__", init)
+    def _waitress(self, app: Any) -> int:
+        sockets: dict[int, Any] = {}
+        server = waitress.create_server(app, host="127.0.0.1", port=0, threads=2, map=sockets)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        self._stack.callback(server.task_dispatcher.shutdown)
+        self._stack.callback(thread.join)
+        self._stack.callback(server.trigger.pull_trigger, lambda: wasyncore.close_all(sockets))
+        return int(server.effective_port)
 
     def clients(self) -> list[Callable[[], Any]]:
         """Make clients of each."""
+        options: Any = {"trust_env": False, "verify": False}
         found: list[Callable[[], Any]] = [
-            lambda app=app: httpx.AsyncClient(  # type: ignore[misc]
-                transport=httpx.ASGITransport(app=app, raise_app_exceptions=False), trust_env=False, verify=False
-            )
-            for app in list(self.asgi)
+            lambda app=app: httpx.AsyncClient(transport=httpx.ASGITransport(app=app), **options)  # type: ignore[misc]
+            for app in self.asgi
         ]
-        return found + [lambda app=app: InThreads(app) for app in list(self.wsgi)]  # type: ignore[misc]
+        return found + [
+            lambda app=app: InThreads(httpx.Client(transport=httpx.WSGITransport(app=app), **options))  # type: ignore[misc]
+            for app in self.wsgi
+        ]
+
+
+class OverSocket(httpx.AsyncHTTPTransport):
+    """Sends to a port of this machine, whatever the URL says."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self._port = port
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.url = request.url.copy_with(host="127.0.0.1", port=self._port)
+        return await super().handle_async_request(request)
+
+
+class BlockingOverSocket(httpx.HTTPTransport):
+    """The same for a client without a loop."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self._port = port
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.url = request.url.copy_with(host="127.0.0.1", port=self._port)
+        return super().handle_request(request)
 
 
 class InThreads:
-    """A client of a WSGI application."""
+    """A client that blocks, for those that await."""
 
-    def __init__(self, app: Any) -> None:
-        transport = httpx.WSGITransport(app=app, raise_app_exceptions=False)
-        self._client = httpx.Client(transport=transport, trust_env=False, verify=False)
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
 
     async def __aenter__(self) -> Self:
         return self
@@ -126,16 +181,16 @@ async def test_what_a_client_sends(path: Path, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("no_proxy", "*")
-    sent = Sent(monkeypatch)
     if "django" in path.stem:
         from django.urls import clear_url_caches
 
         clear_url_caches()
     async with contextlib.AsyncExitStack() as exit_stack:
+        servers = Servers(exit_stack.enter_context(contextlib.ExitStack()), monkeypatch)
         module.__dict__["exit_stack"] = exit_stack
         await run(setup, path, module.__dict__)
         await run(page, path, module.__dict__)
-        clients, base = sent.clients(), "http://server"
+        clients, base = servers.clients(), "http://server"
         if "aiohttp" in path.stem:
             base = module.__dict__["url"].rstrip("/")
             clients = [lambda: httpx.AsyncClient(trust_env=False)]

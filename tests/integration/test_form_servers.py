@@ -39,12 +39,14 @@ from starlette.routing import Route
 from waitress import wasyncore
 
 from aiomultipart import (
+    DirectoryTarget,
     FileTarget,
     Form,
     HashTarget,
     IncompleteBody,
     LimitExceeded,
     Limits,
+    MultipartError,
     MultipartReader,
     SavedFile,
     TeeTarget,
@@ -55,9 +57,9 @@ from aiomultipart import (
 from aiomultipart.integrations import aiohttp as our_aiohttp
 from aiomultipart.integrations import asgi, wsgi
 from aiomultipart.integrations.objectstore import ObjectStoreTarget
+from tests.support.measuring import TIMEOUT, forget_peak, memory, post
 from tests.support.saving import MIB, files, open_files, pattern
 
-TIMEOUT = 60
 PHOTO = pattern(2 * MIB + 17)
 FIELDS = [("title", "é & ü=+%"), ("tag", "one"), ("tag", "two\r\nlines")]
 FILENAME = "été.jpg"
@@ -351,6 +353,44 @@ async def test_a_chunked_request_through_waitress() -> None:
     async with waitress_server(wsgi_app) as url, httpx.AsyncClient(verify=False, trust_env=False) as client:
         response = await client.post(url, content=chunks(), headers=headers)
     assert response.json() == [["a", "1"], ["b", "2"]]
+
+
+async def test_targets_through_waitress(tmp_path: Path) -> None:
+    """Files go straight to where they belong, and go again when the form is bad or its handler fails."""
+    targets: Any = {"photo": lambda part: DirectoryTarget(tmp_path, hash="sha256")}
+    seen: list[Any] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        try:
+            with wsgi.parse_form(environ, targets=targets) as form:
+                saved = form.file("photo").result
+                seen.append(files(tmp_path))
+                answer = f"{form.text('title')} {saved.size} {saved.hexdigest}"
+        except MultipartError as exc:
+            return wsgi.answer_problem(exc, start_response)
+        except TypeError as exc:
+            answer = str(exc)
+        start_response("200 OK", [("Content-Length", str(len(answer.encode())))])
+        return [answer.encode()]
+
+    photo = {"photo": ("x", PHOTO)}
+    async with waitress_server(app) as url, httpx.AsyncClient(verify=False, trust_env=False) as client:
+        response = await client.post(url, data={"title": "t"}, files=photo)
+        assert response.text == f"t {len(PHOTO)} {hashlib.sha256(PHOTO).hexdigest()}"
+        assert [*files(tmp_path).values()] == [PHOTO]
+        (kept,) = files(tmp_path)
+        response = await client.post(url, data={"title": ["t", "u"]}, files=photo)
+        assert (response.status_code, response.json()["code"]) == (422, "too-many")
+        assert len(seen[-1]) == 2
+        assert [*files(tmp_path)] == [kept]
+        request = client.build_request("POST", url, files=photo)
+        cut = (await request.aread())[:-20]
+        response = await client.post(url, content=cut, headers={"Content-Type": request.headers["Content-Type"]})
+        assert (response.status_code, response.json()["code"]) == (400, "no-close-delimiter")
+        assert [*files(tmp_path)] == [kept]
+        targets["photo"] = lambda part: ObjectStoreTarget(MemoryStore(), "x")
+        response = await client.post(url, files=photo)
+        assert "has only coroutines" in response.text
 
 
 async def test_fifty_at_once(photo: Path) -> None:
@@ -695,36 +735,6 @@ uvicorn.run(app, fd=int(sys.argv[2]), log_level="warning", lifespan="off", ws="n
 """
 
 
-def memory(pid: int, key: str) -> int:
-    """What /proc says, in bytes: VmRSS is the memory now, VmHWM the most that it has been."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(f"{key}:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError(key)
-
-
-def post(address: tuple[str, int], size: int) -> tuple[list[Any], str]:
-    """Send a form with a file of so many bytes: the response, and the SHA-256 of the file."""
-    start = (
-        b'--b\r\nContent-Disposition: form-data; name="title"\r\n\r\nlarge\r\n'
-        b'--b\r\nContent-Disposition: form-data; name="photo"; filename="p"\r\n\r\n'
-    )
-    end = b"\r\n--b--\r\n"
-    head = HEAD.replace(str(len(BODY)).encode(), str(len(start) + size + len(end)).encode())
-    block, digest = pattern(MIB), hashlib.sha256()
-    with socket.create_connection(address, timeout=TIMEOUT) as connection:
-        connection.sendall(head + start)
-        for offset in range(0, size, MIB):
-            piece = block[: size - offset]
-            connection.sendall(piece)
-            digest.update(piece)
-        connection.sendall(end)
-        response = connection.makefile("rb").read()
-    status, _, content = response.partition(b"\r\n\r\n")
-    assert status.startswith(b"HTTP/1.1 200 "), response
-    return json.loads(content), digest.hexdigest()
-
-
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is read from /proc")
 def test_a_gibibyte(tmp_path: Path) -> None:
     """Spooled, saved under its name and hashed, in less than 16 MiB, and without a call that blocks the loop."""
@@ -736,15 +746,13 @@ def test_a_gibibyte(tmp_path: Path) -> None:
         process = subprocess.Popen(command, pass_fds=[fd], cwd=Path(__file__).parents[2])
         try:
             post(address, 10)
-            Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # VmHWM is VmRSS again
-            before = memory(process.pid, "VmRSS")
-            assert abs(memory(process.pid, "VmHWM") - before) < MIB
+            before = forget_peak(process.pid)
             result, digest = post(address, 1 << 30)
             assert memory(process.pid, "VmHWM") - before < 16 * MIB
         finally:
             process.terminate()
             process.wait(TIMEOUT)
-    assert result == ["large", 1 << 30, digest]
+    assert json.loads(result) == ["large", 1 << 30, digest]
     assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
     assert (tmp_path / "photo.jpg").stat().st_size == 1 << 30
     (tmp_path / "photo.jpg").unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime
 import enum
@@ -15,7 +16,7 @@ import anyio
 import anyio.lowlevel
 import httpx
 import pytest
-from fastapi import Depends, FastAPI, File, Form, HTTPException, UploadFile
+from fastapi import BackgroundTasks, Depends, FastAPI, File, Form, HTTPException, UploadFile
 from fastapi.routing import APIRoute, APIRouter
 from pydantic import BaseModel
 from starlette.applications import Starlette
@@ -28,7 +29,7 @@ import aiomultipart
 from aiomultipart import DirectoryTarget, Limits, MultipartError, Policy, SavedFile, UploadedFile
 from aiomultipart.integrations.fastapi import MultipartForm
 from aiomultipart.integrations.fastapi import MultipartRoute as FastAPIRoute
-from aiomultipart.integrations.starlette import MultipartRoute, answer_problem
+from aiomultipart.integrations.starlette import FormRequest, MultipartRoute, answer_problem
 from tests.support.reading import build
 from tests.support.saving import MIB, files, open_files, pattern
 
@@ -228,6 +229,15 @@ class Stock(BaseModel):
     kind: Kind = Kind.SEA
 
 
+class WithFile(Stock):
+    photo: UploadFile | None = None
+
+
+async def form_of(request: Request) -> list[Any]:
+    async with request.form() as form:
+        return [[name, value if isinstance(value, str) else value.filename] for name, value in form.multi_items()]
+
+
 def fastapi_app(route_class: Any) -> FastAPI:
     app = FastAPI()
     app.router.route_class = route_class
@@ -253,6 +263,29 @@ def fastapi_app(route_class: Any) -> FastAPI:
     async def model(data: Annotated[Stock, Form()]) -> Any:
         return data
 
+    @app.post("/files")
+    def several(photo: list[UploadFile], title: Annotated[str, Form()] = "-") -> Any:
+        return [[each.filename, each.file.read(9).decode("latin-1")] for each in photo] + [title]
+
+    @app.post("/model-with-file")
+    async def model_with_file(data: Annotated[WithFile, Form()]) -> Any:
+        return [data.title, data.tag, data.photo and [data.photo.filename, len(await data.photo.read())]]
+
+    @app.post("/depends")
+    async def depends(entries: Annotated[list[Any], Depends(form_of)]) -> Any:
+        return entries
+
+    @app.post("/background")
+    async def background(photo: UploadFile, tasks: BackgroundTasks) -> Any:
+        async def later() -> None:
+            # FastAPI has closed it, unless it is in memory: it may be asked how long it is.
+            sizes.append(photo.size)
+
+        tasks.add_task(later)
+        return sizes
+
+    sizes: list[Any] = []
+
     @app.post("/json")
     async def json(data: Stock) -> Any:
         return data
@@ -261,7 +294,17 @@ def fastapi_app(route_class: Any) -> FastAPI:
 
 
 def test_fastapi_as_before(send: Any) -> None:
-    paths = ("/fields", "/file", "/bytes", "/optional", "/model")
+    paths = [
+        "/fields",
+        "/file",
+        "/files",
+        "/bytes",
+        "/optional",
+        "/model",
+        "/model-with-file",
+        "/depends",
+        "/background",
+    ]
     requests = [(path, *each) for path in paths for each in GOOD]
     requests.append(("/json", {"Content-Type": "application/json"}, b'{"title": "t"}'))
     stock, ours = fastapi_app(APIRoute), fastapi_app(FastAPIRoute)
@@ -421,3 +464,36 @@ def test_temporary_files_are_where_starlette_has_them(tmp_path: Path, send: Any,
     monkeypatch.setattr("tempfile.tempdir", os.fspath(tmp_path / "no"))
     (response,) = send(starlette_app(MultipartRoute), ("/", *GOOD[1]))
     assert response.status_code == 500
+
+
+async def entered(request: FormRequest) -> None:
+    async with request.form():
+        pass
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("step", range(0, 60, 4))
+async def test_a_request_that_is_cancelled(times: int, step: int) -> None:
+    """Wherever it is, a thread's work included: its file is closed when the thread is done with it."""
+    message, before = build(file("photo", "x", BIG)), open_files()
+    starts = iter(range(0, len(message) - 64 * 1024, 64 * 1024))
+
+    async def receive() -> dict[str, Any]:
+        start = next(starts, None)
+        if start is None:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": message[start : start + 64 * 1024], "more_body": True}
+
+    raw = [(b"content-type", FORM["Content-Type"].encode())]
+    request = FormRequest({"type": "http", "method": "POST", "headers": raw}, receive)
+    task = asyncio.ensure_future(entered(request))
+    for _ in range(step):
+        await asyncio.sleep(0)
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with asyncio.timeout(10):  # twice cancelled, it does not wait for the thread
+        while open_files() != before:
+            await asyncio.to_thread(int)
