@@ -1,7 +1,7 @@
 # Each target makes the virtual environment it needs. PYTHON chooses the interpreter, VENV the directory.
 PYTHON ?= python3
 VENV ?= .venv
-# For make serve
+# For make serve and make mjpeg
 PORT ?= 8000
 # For each fuzz target
 FUZZ_SECONDS ?= 60
@@ -24,20 +24,26 @@ coverage := COVERAGE_FILE=$(VENV)/.coverage $(bin)/python -m coverage
 # No branch of these is left out; of the whole package 98 % are taken.
 covered := aiomultipart/codecs/*,aiomultipart/grammar/*,aiomultipart/parser/*
 
+spelled := README.rst CONTRIBUTING.rst SECURITY.md CHANGES.rst CHANGES docs aiomultipart examples benchmarks Makefile
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo serve test test-all coverage lint docs bench bench-quick dist fuzz sanitize mutants clean
+.PHONY: help demo serve mjpeg test test-all coverage lint docs bench bench-quick dist fuzz sanitize mutants clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(VENV)/.stamp-examples ## run examples/quickstart.py
-	$(bin)/python examples/quickstart.py
+demo: $(VENV)/.stamp-examples ## show what it does: a message in four ways, then a gigabyte; a quarter of a minute
+	@$(bin)/python examples/demo.py
 
 serve: $(VENV)/.stamp-examples ## run examples/upload_server at http://127.0.0.1:PORT/
 	@echo "Open http://127.0.0.1:$(PORT)/ and press Ctrl+C to stop."
 	@$(bin)/python -m uvicorn --app-dir examples/upload_server --port $(PORT) --timeout-graceful-shutdown 5 app:app
+
+mjpeg: $(VENV)/.stamp-examples ## run examples/mjpeg_server.py at http://127.0.0.1:PORT/
+	@echo "Open http://127.0.0.1:$(PORT)/ and press Ctrl+C to stop."
+	@$(bin)/python examples/mjpeg_server.py --port $(PORT)
 
 test: $(VENV)/.stamp-test ## run the tests, warnings being errors
 	$(bin)/python -m pytest -W error
@@ -51,12 +57,13 @@ coverage: $(VENV)/.stamp-test ## run the tests, and fail if they leave too many 
 	$(coverage) report
 	$(coverage) report --fail-under=100 --include="$(covered)"
 
-lint: $(VENV)/.stamp-lint ## ruff, mypy, pyright, the change fragments, and the documentation
+lint: $(VENV)/.stamp-lint ## ruff, mypy, pyright, spelling, the change fragments, and the documentation
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	$(bin)/mypy --strict $(typed)
 	$(bin)/pyright --pythonpath $(bin)/python
 	$(bin)/python .ci/docs_code.py
+	$(bin)/codespell $(spelled)
 	$(bin)/towncrier build --draft > /dev/null
 	@$(MAKE) --no-print-directory docs
 

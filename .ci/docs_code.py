@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 from tests.test_docs import collect, pages  # noqa: E402
 
 # A page may show two ways to write a function. It knows its own message: where it calls next() there is a part.
+SCOPE = ".. test-scope"  # what follows is a function of its own, so that names may mean something else
 PYRIGHT = {
     "typeCheckingMode": "basic",
     "reportOptionalMemberAccess": False,
@@ -43,8 +44,18 @@ def module(text: str) -> str:
     lines = ["\n".join(parts).strip("\n") for parts in zip(*(code.split("\n") for code in collect(text)), strict=True)]
     if any(lines[:2]):
         raise ValueError("a page begins with its title")
-    body = textwrap.indent("\n".join(lines[2:]), "    ")
-    return f"import contextlib\nasync def page(exit_stack: contextlib.AsyncExitStack) -> None:\n{body}\n"
+    indent = "    "
+    shown = text.split("\n")
+    for number, line in enumerate(lines):
+        if shown[number].strip() == SCOPE:
+            lines[number] = f"{indent}async def scope() -> None:"
+            indent += "    "
+        else:
+            lines[number] = textwrap.indent(line, indent)
+    body = "\n".join(lines[2:])
+    head = "import contextlib; from collections.abc import Callable"
+    parameters = "exit_stack: contextlib.AsyncExitStack, printed: Callable[[str], object]"
+    return f"{head}\nasync def page({parameters}) -> None:\n{body}\n"
 
 
 def main() -> int:

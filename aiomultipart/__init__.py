@@ -17,6 +17,8 @@ from .exceptions import (
 )
 from .families.byteranges import ByteRanges, RangePart, byteranges, fetch_ranges
 from .families.range_answers import RangeAnswer, answer_ranges
+from .families.replace.reading import Frame, FrameReader, frames
+from .families.replace.writing import FrameBroadcast, FrameStream
 from .forms.asynchronous import FormReading, read_form
 from .forms.events import Field, FormEvent
 from .forms.model import Form, UploadedFile
@@ -101,6 +103,10 @@ __all__ = (
     "FormFile",
     "FormParser",
     "FormReading",
+    "Frame",
+    "FrameBroadcast",
+    "FrameReader",
+    "FrameStream",
     "HashTarget",
     "IOBasePayload",
     "IncompleteBody",
@@ -148,6 +154,7 @@ __all__ = (
     "byteranges",
     "content_disposition_filename",
     "fetch_ranges",
+    "frames",
     "get_payload",
     "hdrs",
     "parse_content_disposition",

@@ -4,7 +4,8 @@ It decides nothing. What it reads is what nearly all messages are made of: delim
 blocks as nearly all senders write them, bodies, lengths that are right, text around the parts. Before anything else
 (another line, a block that cannot be read, what might pass a limit) it stops, puts a reference into the same position
 by its resume(), and from then on that has every call. So what comes out is what the reference would have made of it,
-for every cut, and errors, limits and defects are its alone. STRICT and STANDARD are read here, LENIENT never.
+for every cut, and errors, limits and defects are its alone. LENIENT is read here where the input begins with a
+delimiter line that ends in CRLF, unless it is an image stream.
 
 Positions, as in the reference: HEADERS begins with the CRLF of a delimiter line, a body with that of the blank line, so
 that CRLF "--b" is a delimiter at each of these places. What cannot be told yet is held, and joined to the next chunk.
@@ -40,6 +41,7 @@ Nothing is shared between messages. A parser is fed by one thread at a time: who
 #include <structmember.h>
 #define Py_T_OBJECT_EX T_OBJECT_EX
 #define Py_T_PYSSIZET T_PYSSIZET
+#define Py_READONLY READONLY
 #endif
 
 typedef unsigned char byte;
@@ -127,45 +129,31 @@ search(const byte *text, Py_ssize_t size, const byte *needle, Py_ssize_t length)
     return -1;
 }
 
-PyDoc_STRVAR(find_doc, "find(data, needle, start=0, end=sys.maxsize, /)\n--\n\n"
-    "Where needle begins in data[start:end]; -1 if it is not there.\n\n"
+PyDoc_STRVAR(find_doc, "find(data, needle, start=0, /)\n--\n\n"
+    "Where needle begins in data from start on; -1 if it is not there.\n\n"
     "The first byte of needle must not be in it again: so the search is linear, whatever data is.");
 
 static PyObject *
-accelerator_find(PyObject *module, PyObject *args)
+accelerator_find(PyObject *Py_UNUSED(module), PyObject *args)
 {
     Py_buffer data, needle;
-    Py_ssize_t start = 0, end = PY_SSIZE_T_MAX;
-    if (!PyArg_ParseTuple(args, "y*y*|nn:find", &data, &needle, &start, &end)) {
+    Py_ssize_t start = 0, found = -1;
+    if (!PyArg_ParseTuple(args, "y*y*|n:find", &data, &needle, &start)) {
         return NULL;
     }
-    PyObject *result = NULL;
     const byte *wanted = needle.buf;
-    end = end < data.len ? end : data.len;
-    if (start < 0 || end < 0) {
-        PyErr_SetString(PyExc_ValueError, "start and end must not be negative");
+    if (start < 0) {
+        PyErr_SetString(PyExc_ValueError, "start must not be negative");
     }
     else if (needle.len < 2 || memchr(wanted + 1, wanted[0], (size_t)needle.len - 1) != NULL) {
         PyErr_SetString(PyExc_ValueError, "needle must have two bytes or more, and its first byte only once");
     }
-    else {
-        Py_ssize_t found = -1;
-        if (start < end) {
-            const byte *text = data.buf;
-            if (end - start >= 256 * 1024) {
-                Py_BEGIN_ALLOW_THREADS
-                found = search(text + start, end - start, wanted, needle.len);
-                Py_END_ALLOW_THREADS
-            }
-            else {
-                found = search(text + start, end - start, wanted, needle.len);
-            }
-        }
-        result = PyLong_FromSsize_t(found < 0 ? -1 : start + found);
+    else if (start < data.len) {
+        found = search((const byte *)data.buf + start, data.len - start, wanted, needle.len);
     }
     PyBuffer_Release(&data);
     PyBuffer_Release(&needle);
-    return result;
+    return PyErr_Occurred() ? NULL : PyLong_FromSsize_t(found < 0 ? -1 : start + found);
 }
 
 /* What the module knows of the parser's room; connect() tells it. */
@@ -193,18 +181,18 @@ static const char *const BOUND_NAMES[BOUNDS] = {
 
 /* Objects that connect() is given, in the order of its arguments, and words. */
 enum {
-    PART_BEGIN, PART_END, END, REFERENCE, LIMITS, DEFAULT_LIMITS, STRICT, STANDARD, MULTIPART_ERROR, STATE_ERROR,
-    CHECK_BOUNDARY, CHECK_CALLBACKS, GIVEN,
-    FROM_CONTENT_TYPE = GIVEN, NESTED, FORGIVE, WORDS
+    PART_BEGIN, PART_END, END, LIMITS, DEFAULT_LIMITS, STRICT, STANDARD, LENIENT, MULTIPART_ERROR, STATE_ERROR,
+    CHECK_ARGUMENTS, RESUME, GIVEN
 };
 enum {
-    W_FORM_DATA = WORDS, W_MIXED, W_GET, W_LOWER, W_FEED, W_CLOSE, W_DROP, W_RESUME, W_ERROR, W_ENDED, W_CLOSED, W_PART,
-    W_BOUNDARY, W_SUBTYPE, W_LIMITS, W_POLICY, W_CALLBACKS, W_ON_PART_BEGIN, W_ON_PART_DATA, W_ON_PART_END, W_ON_END,
-    OBJECTS
+    W_BOUNDARY = GIVEN, W_SUBTYPE, W_LIMITS, W_POLICY, W_CALLBACKS, /* as the arguments of a parser */
+    W_FORM_DATA, W_MIXED, W_IMAGES, W_GET, W_LOWER, W_FEED, W_FEED_AFTER, W_CLOSE, W_DROP, W_ERROR, W_ENDED, W_CLOSED,
+    W_PART, W_ON_PART_BEGIN, W_ON_PART_DATA, W_ON_PART_END, W_ON_END, OBJECTS
 };
-static const char *const TEXTS[OBJECTS - WORDS] = {
-    "form-data", "mixed", "get", "lower", "feed", "close", "drop", "resume", "error", "ended", "closed", "part",
-    "boundary", "subtype", "limits", "policy", "callbacks", "on_part_begin", "on_part_data", "on_part_end", "on_end",
+static const char *const WORDS[OBJECTS - GIVEN] = {
+    "boundary", "subtype", "limits", "policy", "callbacks", "form-data", "mixed", "x-mixed-replace", "get", "lower",
+    "feed", "feed_after", "close", "drop", "error", "ended", "closed", "part", "on_part_begin", "on_part_data",
+    "on_part_end", "on_end",
 };
 
 typedef struct {
@@ -219,8 +207,8 @@ static struct PyModuleDef definition;
 
 /* As in aiomultipart/parser/states.py. PRISTINE leaves a reference as it was made. */
 enum {
-    PRISTINE = 0, PREAMBLE = 2, HEADERS = 3, BODY = 4, COUNTED_BODY = 5, COUNTED_END = 6, EPILOGUE = 8, CLOSED = 9,
-    FAILED = 10
+    PRISTINE = 0, PREAMBLE = 2, HEADERS = 3, BODY = 4, COUNTED_BODY = 5, COUNTED_END = 6, SURPLUS = 7, EPILOGUE = 8,
+    CLOSED = 9, FAILED = 10
 };
 
 enum {
@@ -231,34 +219,33 @@ enum {
 
 typedef struct {
     PyObject_HEAD
-    PyObject *boundary;
+    PyObject *boundary; /* NULL before __init__() */
     PyObject *subtype;
     PyObject *limits;
     PyObject *policy;
     PyObject *callbacks; /* NULL without */
-    PyObject *part;      /* the last one; NULL before the first */
-    PyObject *defects;   /* a list that is made when it is asked for, as is the next */
+    PyObject *defects;
     PyObject *usage;     /* parts and header bytes, shared with nested parsers */
+    PyObject *part;      /* the last one; NULL before the first */
     PyObject *held;      /* bytes that cannot be told yet; NULL for none */
     PyObject *reference; /* which has every call, once there is one */
-    int64_t offset;      /* of what comes next */
-    int64_t start;       /* offset of the preamble, body or epilogue in hand */
-    int64_t length;      /* of a counted body */
-    int64_t index;       /* of the next part */
-    int64_t bounds[BOUNDS]; /* INT64_MAX for none */
     Py_ssize_t depth;
-    Py_ssize_t seen;  /* in a header block that is held: up to where it was read, */
-    Py_ssize_t lines; /* and how many lines of it have ended */
+    int64_t offset; /* of what comes next */
+    int64_t start;  /* offset of the preamble, body or epilogue in hand */
+    int64_t length; /* of a counted body */
+    int64_t index;  /* of the next part */
+    int64_t bounds[BOUNDS]; /* INT64_MAX for none */
     int state;
-    char is_lane;     /* whether anything may be read here */
+    char is_lane; /* whether anything may be read here */
     char is_strict;
+    char is_lenient;
     char is_form_data;
-    char counts;      /* whether there is a limit on all parts together */
-    char fresh;       /* no byte has come yet: the input begins with a CRLF that nobody sent */
-    char dropped;     /* nobody wants the body in hand */
-    char busy;        /* a call is at work */
+    char counts;  /* whether there is a limit on all parts together */
+    char fresh;   /* no byte has come yet: the input begins with a CRLF that nobody sent */
+    char dropped; /* nobody wants the body in hand */
+    char busy;    /* a call is at work */
     byte first_size;
-    byte size;        /* of the delimiter */
+    byte size;    /* of the delimiter */
     byte first[SHOWN];
     byte delimiter[LONGEST_BOUNDARY + 4];
 } Parser;
@@ -283,9 +270,9 @@ enum { DELIMITER_LINE, CLOSE_LINE, CUT_LINE, ODD_LINE };
 
 /* The module of a parser, which an odd moment of the interpreter's end can have taken away. */
 static Module *
-module_of(PyObject *op)
+module_of(PyTypeObject *type)
 {
-    PyObject *module = PyType_GetModuleByDef(Py_TYPE(op), &definition);
+    PyObject *module = PyType_GetModuleByDef(type, &definition);
     if (module == NULL) {
         return NULL;
     }
@@ -299,52 +286,49 @@ module_of(PyObject *op)
 
 /* Events */
 
+/* Append an event, or call its callback; `piece` is that of a body, NULL for the others. */
 static int
-call_back(Work *work, int word, PyObject *data)
+emit(Work *work, PyObject *event, int word, PyObject *piece)
 {
-    Module *module = work->module;
-    PyObject *callback = PyObject_CallMethodOneArg(
-        work->parser->callbacks, module->objects[W_GET], module->objects[word]);
+    if (work->events != NULL) {
+        return PyList_Append(work->events, event);
+    }
+    PyObject *const *objects = work->module->objects;
+    PyObject *callback = PyObject_CallMethodOneArg(work->parser->callbacks, objects[W_GET], objects[word]);
     if (callback == NULL) {
         return RAISED;
     }
-    PyObject *result = NULL;
+    PyObject *result;
     if (callback == Py_None) {
         result = Py_NewRef(Py_None);
     }
-    else if (data == NULL) {
+    else if (piece == NULL) {
         result = PyObject_CallNoArgs(callback);
     }
     else {
-        result = PyObject_CallFunction(callback, "Oin", data, 0, PyBytes_GET_SIZE(data));
+        result = PyObject_CallFunction(callback, "Oin", piece, 0, PyBytes_GET_SIZE(piece));
     }
     Py_DECREF(callback);
     Py_XDECREF(result);
     return result == NULL ? RAISED : FINE;
 }
 
-/* Say that a part begins or ends, or that the message does. */
 static int
-emit(Work *work, PyObject *event, int word)
+emit_part_end(Work *work)
 {
-    return work->events != NULL ? PyList_Append(work->events, event) : call_back(work, word, NULL);
+    return emit(work, work->module->objects[PART_END], W_ON_PART_END, NULL);
 }
 
 /* Hand on data[start:end]; a chunk that is only body as the object that came in. */
 static int
 emit_data(Work *work, Py_ssize_t start, Py_ssize_t end)
 {
-    PyObject *piece;
-    if (start == 0 && end == work->size) {
-        piece = Py_NewRef(work->data);
+    PyObject *piece = start == 0 && end == work->size
+        ? Py_NewRef(work->data) : PyBytes_FromStringAndSize((const char *)work->bytes + start, end - start);
+    if (piece == NULL) {
+        return RAISED;
     }
-    else {
-        piece = PyBytes_FromStringAndSize((const char *)work->bytes + start, end - start);
-        if (piece == NULL) {
-            return RAISED;
-        }
-    }
-    int result = work->events != NULL ? PyList_Append(work->events, piece) : call_back(work, W_ON_PART_DATA, piece);
+    int result = emit(work, piece, W_ON_PART_DATA, piece);
     Py_DECREF(piece);
     return result;
 }
@@ -363,41 +347,36 @@ deliver(Work *work, Py_ssize_t start, Py_ssize_t end)
     if (start >= end) {
         return FINE;
     }
-    if (self->state == PREAMBLE) {
-        if ((self->is_form_data && self->is_strict) || end - begin > self->bounds[MAX_PREAMBLE]) {
+    if (self->state != PREAMBLE) {
+        if (end - begin > self->bounds[MAX_PART_SIZE]) {
             return ODD;
         }
-        int64_t room = (self->bounds[MAX_PREAMBLE] < SHOWN ? self->bounds[MAX_PREAMBLE] : SHOWN) - self->first_size;
-        if (room > 0) {
-            byte size = (byte)(end - start < room ? end - start : room);
-            memcpy(self->first + self->first_size, work->bytes + start, size);
-            self->first_size += size;
-        }
-        return FINE;
+        return self->dropped ? FINE : emit_data(work, start, end);
     }
-    if (end - begin > self->bounds[MAX_PART_SIZE]) {
+    if ((self->is_form_data && self->is_strict) || end - begin > self->bounds[MAX_PREAMBLE]) {
         return ODD;
     }
-    return self->dropped ? FINE : emit_data(work, start, end);
+    int64_t room = (self->bounds[MAX_PREAMBLE] < SHOWN ? self->bounds[MAX_PREAMBLE] : SHOWN) - self->first_size;
+    if (room > 0) {
+        byte size = (byte)(end - start < room ? end - start : room);
+        memcpy(self->first + self->first_size, work->bytes + start, size);
+        self->first_size += size;
+    }
+    return FINE;
 }
 
 /* From where data[start:stop], in which no delimiter is, may begin one; stop if none of it does. */
 static Py_ssize_t
-hold_from(Work *work, Py_ssize_t start, Py_ssize_t stop)
+hold_from(const Work *work, Py_ssize_t start, Py_ssize_t stop)
 {
     const Parser *self = work->parser;
     Py_ssize_t tail = stop - self->size + 1;
-    if (tail < start) {
-        tail = start;
+    for (Py_ssize_t cut = stop - 1; cut >= start && cut >= tail; cut--) {
+        if (work->bytes[cut] == '\r') {
+            return memcmp(work->bytes + cut, self->delimiter, (size_t)(stop - cut)) == 0 ? cut : stop;
+        }
     }
-    if (tail >= stop || memchr(work->bytes + tail, '\r', (size_t)(stop - tail)) == NULL) {
-        return stop;
-    }
-    Py_ssize_t cut = stop - 1;
-    while (work->bytes[cut] != '\r') {
-        cut--;
-    }
-    return memcmp(work->bytes + cut, self->delimiter, (size_t)(stop - cut)) == 0 ? cut : stop;
+    return stop;
 }
 
 /* Keep what is there from a position on for the next chunk. */
@@ -433,27 +412,30 @@ read_line(const Work *work, Py_ssize_t after)
     return ODD_LINE;
 }
 
+/* The close-delimiter ends at `at`. */
+static int
+end_message(Work *work)
+{
+    work->parser->state = EPILOGUE;
+    work->parser->start = work->base + work->at;
+    return emit(work, work->module->objects[END], W_ON_END, NULL);
+}
+
 /* A delimiter line, of the kind that read_line() said, has been read up to the end of its boundary. */
 static int
 take_line(Work *work, Py_ssize_t after, int kind)
 {
     Parser *self = work->parser;
-    PyObject *const *objects = work->module->objects;
-    if (self->state == BODY || (self->state == COUNTED_END && self->is_strict)) {
-        if (emit(work, objects[PART_END], W_ON_PART_END) < 0) {
-            return RAISED;
-        }
+    if ((self->state == BODY || (self->state == COUNTED_END && self->is_strict)) && emit_part_end(work) < 0) {
+        return RAISED;
     }
     if (kind == DELIMITER_LINE) {
         self->state = HEADERS;
-        self->seen = self->lines = 0;
         work->at = after;
         return FINE;
     }
     work->at = after + 4;
-    self->state = EPILOGUE;
-    self->start = work->base + work->at;
-    return emit(work, objects[END], W_ON_END);
+    return end_message(work);
 }
 
 /* PREAMBLE and BODY: up to a delimiter line. */
@@ -463,13 +445,8 @@ read_text(Work *work)
     Parser *self = work->parser;
     Py_ssize_t at = work->at;
     Py_ssize_t found = search(work->bytes + at, work->size - at, self->delimiter, self->size);
-    if (found < 0) {
-        Py_ssize_t stop = hold_from(work, at, work->size);
-        int result = deliver(work, at, stop);
-        return result == FINE ? hold(work, stop) : result;
-    }
-    Py_ssize_t begin = at + found, after = begin + self->size;
-    int kind = read_line(work, after);
+    Py_ssize_t begin = found < 0 ? hold_from(work, at, work->size) : at + found, after = begin + self->size;
+    int kind = found < 0 ? CUT_LINE : read_line(work, after);
     if (kind == ODD_LINE) {
         return ODD;
     }
@@ -485,31 +462,22 @@ static int
 read_first(Work *work)
 {
     Parser *self = work->parser;
-    Py_ssize_t after = self->size - 2;
-    int kind = CUT_LINE;
-    if (memcmp(work->bytes, self->delimiter + 2, (size_t)(work->size < after ? work->size : after)) != 0) {
-        self->fresh = 0;
-        return FINE;
-    }
-    if (work->size >= after) {
-        kind = read_line(work, after);
-    }
-    if (kind == ODD_LINE) {
+    Py_ssize_t after = self->size - 2, size = work->size < after ? work->size : after;
+    int is_text = memcmp(work->bytes, self->delimiter + 2, (size_t)size) != 0;
+    int kind = is_text ? ODD_LINE : size < after ? CUT_LINE : read_line(work, after);
+    if (self->is_lenient ? kind != DELIMITER_LINE : kind == ODD_LINE && !is_text) {
         return ODD;
     }
     self->fresh = 0;
+    if (is_text) {
+        return FINE;
+    }
     if (kind != CUT_LINE) {
         return take_line(work, after, kind);
     }
-    PyObject *held = PyBytes_FromStringAndSize(NULL, work->size + 2);
-    if (held == NULL) {
-        return RAISED;
-    }
-    memcpy(PyBytes_AS_STRING(held), "\r\n", 2);
-    memcpy(PyBytes_AS_STRING(held) + 2, work->bytes, (size_t)work->size);
-    self->held = held;
+    self->held = PyBytes_FromFormat("\r\n%s", PyBytes_AS_STRING(work->data));
     work->at = work->size;
-    return FINE;
+    return self->held == NULL ? RAISED : FINE;
 }
 
 /* Bodies with a Content-Length */
@@ -520,17 +488,16 @@ complete(Work *work, Py_ssize_t end)
 {
     Parser *self = work->parser;
     int result = deliver(work, work->at, end);
-    if (result != FINE) {
-        return result;
+    if (result == FINE && !self->is_strict) {
+        result = emit_part_end(work);
     }
-    if (!self->is_strict && emit(work, work->module->objects[PART_END], W_ON_PART_END) < 0) {
-        return RAISED;
+    if (result == FINE) {
+        self->state = self->is_lenient ? SURPLUS : COUNTED_END;
+        if (self->length > 0) { /* else the CRLF of the blank line may be the delimiter's */
+            work->at = end;
+        }
     }
-    self->state = COUNTED_END;
-    if (self->length > 0) { /* else the CRLF of the blank line may be the delimiter's */
-        work->at = end;
-    }
-    return FINE;
+    return result;
 }
 
 /* COUNTED_BODY: as many bytes as announced. A delimiter in it is odd. */
@@ -543,15 +510,15 @@ read_counted(Work *work)
     if (search(work->bytes + at, stop - at, self->delimiter, self->size) >= 0) {
         return ODD;
     }
+    Py_ssize_t begin = hold_from(work, at, stop);
     if (stop == end) {
-        return complete(work, stop);
+        return begin < stop && self->is_lenient ? ODD : complete(work, stop);
     }
-    stop = hold_from(work, at, stop);
-    int result = deliver(work, at, stop);
-    return result == FINE ? hold(work, stop) : result;
+    int result = deliver(work, at, begin);
+    return result == FINE ? hold(work, begin) : result;
 }
 
-/* COUNTED_END: a delimiter line, and nothing else. */
+/* COUNTED_END and SURPLUS: a delimiter line, and nothing else. */
 static int
 read_counted_end(Work *work)
 {
@@ -565,8 +532,8 @@ read_counted_end(Work *work)
             work->at = start;
         }
     }
-    Py_ssize_t left = work->size - work->at;
-    if (memcmp(work->bytes + work->at, self->delimiter, (size_t)(left < self->size ? left : self->size)) != 0) {
+    Py_ssize_t left = work->size - work->at, size = left < self->size ? left : self->size;
+    if (memcmp(work->bytes + work->at, self->delimiter, (size_t)size) != 0) {
         return ODD;
     }
     int kind = left < self->size ? CUT_LINE : read_line(work, work->at + self->size);
@@ -595,8 +562,17 @@ read_epilogue(Work *work)
    Content-Disposition: ([a-z\-]+) [; name="PLAIN"] [; filename="PLAIN"]    PLAIN: no " \ % or control character
    Content-Type: token/token [; charset=token]                             not of multipart
    Content-Length: 1 to 18 digits
-   Content-Transfer-Encoding: visible ASCII                                not in form-data
-   token: no control characters */
+   Content-Transfer-Encoding: visible ASCII                                not in form-data */
+
+typedef struct {
+    const byte *begin; /* NULL: it is not there */
+    const byte *end;
+} Span;
+
+typedef struct {
+    Span type, name, filename, content_type, transfer_encoding;
+    int64_t length; /* -1: it is not there */
+} Fields;
 
 /* RFC 9110 section 5.6.2: the characters of a token, a bit for each of the first 128. */
 static const uint64_t TOKEN[2] = {0x03ff6cfa00000000u, 0x57ffffffc7fffffeu};
@@ -619,156 +595,118 @@ is_control(byte c)
     return (c < 0x20 && c != '\t') || c == 0x7f;
 }
 
-typedef struct {
-    const byte *begin; /* NULL: it is not there */
-    const byte *end;
-} Span;
-
-typedef struct {
-    Span name;
-    Span value;
-} Field;
-
-typedef struct {
-    Span type, name, filename, content_type, transfer_encoding;
-    int64_t length; /* -1: it is not there */
-} Fields;
-
-/* The field line that begins at a position of a block; where the next one begins, NULL if this one is no field. */
-static const byte *
-next_field(const byte *at, const byte *end, Field *field)
+/* Whether a token is this word, which is in lower case, in any case. */
+static inline int
+is_word(const Span *token, const char *word)
 {
-    field->name.begin = at;
-    while (at < end && is_token(*at)) {
-        at++;
-    }
-    field->name.end = at;
-    if (at == end || *at != ':' || at == field->name.begin) {
-        return NULL;
-    }
-    at++;
-    while (at < end && is_blank(*at)) {
-        at++;
-    }
-    field->value.begin = at;
-    while (at < end && !is_control(*at)) {
-        at++;
-    }
-    field->value.end = at;
-    if (at < end) {
-        if (end - at < 3 || at[0] != '\r' || at[1] != '\n') { /* a line follows each CRLF of a block */
-            return NULL;
-        }
-        at += 2;
-    }
-    while (field->value.end > field->value.begin && is_blank(field->value.end[-1])) {
-        field->value.end--;
-    }
-    return at;
-}
-
-static int
-is_named(const Field *field, const char *name, Py_ssize_t size)
-{
-    if (field->name.end - field->name.begin != size) {
+    const size_t size = strlen(word);
+    if ((size_t)(token->end - token->begin) != size) {
         return 0;
     }
-    for (Py_ssize_t i = 0; i < size; i++) {
-        if ((field->name.begin[i] | 0x20) != (byte)name[i]) { /* no token character but a letter becomes one */
+    for (size_t i = 0; i < size; i++) {
+        if ((token->begin[i] | 0x20) != (byte)word[i]) { /* no token character but a letter becomes one */
             return 0;
         }
     }
     return 1;
 }
 
-/* Where the text goes on after a prefix; NULL if it does not begin with that. */
-static const byte *
-after_prefix(const byte *at, const byte *end, const char *prefix, Py_ssize_t size)
+/* Go on behind a text, if it is there. */
+static inline int
+skip(const byte **at, const byte *end, const char *text)
 {
-    return end - at >= size && memcmp(at, prefix, (size_t)size) == 0 ? at + size : NULL;
+    const size_t size = strlen(text);
+    if ((size_t)(end - *at) < size || memcmp(*at, text, size) != 0) {
+        return 0;
+    }
+    *at += size;
+    return 1;
 }
 
-/* A parameter with a quoted value, after its opening quote; where its closing quote ends, NULL if it is not plain. */
-static const byte *
-read_quoted(const byte *at, const byte *end, Span *value)
+/* The same for a token. */
+static inline int
+skip_token(const byte **at, const byte *end)
 {
+    const byte *begin = *at;
+    while (*at < end && is_token(**at)) {
+        ++*at;
+    }
+    return *at > begin;
+}
+
+/* The field line that begins at a position of a block, and is left behind; 0 if it is none. */
+static int
+read_field(const byte **place, const byte *end, Span *name, Span *value)
+{
+    const byte *at = name->begin = *place;
+    if (!skip_token(&at, end) || at == end || *at != ':') {
+        return 0;
+    }
+    name->end = at++;
+    while (at < end && is_blank(*at)) {
+        at++;
+    }
     value->begin = at;
-    while (at < end && *at != '"') {
-        if (*at == '\\' || *at == '%' || *at < 0x20) {
-            return NULL;
-        }
+    while (at < end && !is_control(*at)) {
         at++;
     }
     value->end = at;
-    return at < end ? at + 1 : NULL;
+    while (value->end > value->begin && is_blank(value->end[-1])) {
+        value->end--;
+    }
+    *place = at;
+    return at == end || (skip(place, end, "\r\n") && *place < end); /* a line follows each CRLF of a block */
+}
+
+/* The rest of a quoted value. */
+static int
+read_quoted(const byte **at, const byte *end, Span *value)
+{
+    value->begin = *at;
+    while (*at < end && **at != '"' && **at != '\\' && **at != '%' && **at >= 0x20) {
+        ++*at;
+    }
+    value->end = *at;
+    return skip(at, end, "\"");
 }
 
 static int
 read_disposition(const Span *value, Fields *fields)
 {
-    const byte *at = value->begin, *end = value->end, *parameter;
+    const byte *at = value->begin, *end = value->end;
     if (fields->type.begin != NULL) {
         return 0;
     }
-    fields->type.begin = at;
     while (at < end && ((*at >= 'a' && *at <= 'z') || *at == '-')) {
         at++;
     }
-    fields->type.end = at;
-    if (at == fields->type.begin) {
-        return 0;
-    }
-    parameter = after_prefix(at, end, "; name=\"", 8);
-    if (parameter != NULL && (at = read_quoted(parameter, end, &fields->name)) == NULL) {
-        return 0;
-    }
-    parameter = after_prefix(at, end, "; filename=\"", 12);
-    if (parameter != NULL && (at = read_quoted(parameter, end, &fields->filename)) == NULL) {
-        return 0;
-    }
-    return at == end;
+    fields->type = (Span){value->begin, at};
+    return at > value->begin
+        && (!skip(&at, end, "; name=\"") || read_quoted(&at, end, &fields->name))
+        && (!skip(&at, end, "; filename=\"") || read_quoted(&at, end, &fields->filename))
+        && at == end;
 }
 
 static int
 read_content_type(const Span *value, Fields *fields)
 {
     const byte *at = value->begin, *end = value->end;
-    if (fields->content_type.begin != NULL) {
+    if (fields->content_type.begin != NULL || !skip_token(&at, end)) {
         return 0;
     }
-    while (at < end && is_token(*at)) {
-        at++;
-    }
-    const Field type = {{value->begin, at}, {NULL, NULL}};
-    if (at == value->begin || at == end || *at != '/' || is_named(&type, "multipart", 9)) {
+    const Span type = {value->begin, at};
+    if (is_word(&type, "multipart") || !skip(&at, end, "/") || !skip_token(&at, end)) {
         return 0;
     }
-    const byte *subtype = ++at;
-    while (at < end && is_token(*at)) {
-        at++;
-    }
-    if (at == subtype) {
-        return 0;
-    }
-    fields->content_type.begin = value->begin;
-    fields->content_type.end = at;
-    if (at < end) {
-        const byte *charset = after_prefix(at, end, "; charset=", 10);
-        if (charset == NULL || charset == end) {
-            return 0;
-        }
-        for (at = charset; at < end && is_token(*at); at++) {
-        }
-    }
-    return at == end;
+    fields->content_type = (Span){value->begin, at};
+    return at == end || (skip(&at, end, "; charset=") && skip_token(&at, end) && at == end);
 }
 
 static int
 read_length(const Span *value, int is_form_data, Fields *fields)
 {
     int64_t length = 0;
-    Py_ssize_t digits = value->end - value->begin;
-    if (digits < 1 || digits > 18) {
+    if (value->begin == value->end || value->end - value->begin > 18) {
         return 0;
     }
     for (const byte *at = value->begin; at < value->end; at++) {
@@ -780,11 +718,9 @@ read_length(const Span *value, int is_form_data, Fields *fields)
     if (is_form_data) {
         return 1; /* ignored, even twice (RFC 7578 section 4.8) */
     }
-    if (fields->length >= 0) {
-        return 0;
-    }
+    const int is_first = fields->length < 0;
     fields->length = length;
-    return 1;
+    return is_first;
 }
 
 static int
@@ -806,39 +742,22 @@ read_transfer_encoding(const Span *value, int is_form_data, Fields *fields)
 static int
 read_fields(const byte *at, const byte *end, int is_form_data, Fields *fields)
 {
-    Field field;
+    Span name, value;
     memset(fields, 0, sizeof(*fields));
     fields->length = -1;
     if (at == end) {
         return 0;
     }
     while (at < end) {
-        at = next_field(at, end, &field);
-        if (at == NULL) {
-            return 0;
-        }
-        int usual = 1;
-        if (is_named(&field, "content-disposition", 19)) {
-            usual = read_disposition(&field.value, fields);
-        }
-        else if (is_named(&field, "content-type", 12)) {
-            usual = read_content_type(&field.value, fields);
-        }
-        else if (is_named(&field, "content-length", 14)) {
-            usual = read_length(&field.value, is_form_data, fields);
-        }
-        else if (is_named(&field, "content-transfer-encoding", 25)) {
-            usual = read_transfer_encoding(&field.value, is_form_data, fields);
-        }
-        if (!usual) {
+        if (!read_field(&at, end, &name, &value)
+            || (is_word(&name, "content-disposition") && !read_disposition(&value, fields))
+            || (is_word(&name, "content-type") && !read_content_type(&value, fields))
+            || (is_word(&name, "content-length") && !read_length(&value, is_form_data, fields))
+            || (is_word(&name, "content-transfer-encoding") && !read_transfer_encoding(&value, is_form_data, fields))) {
             return 0;
         }
     }
-    if (!is_form_data) {
-        return 1;
-    }
-    return fields->name.begin != NULL && fields->type.end - fields->type.begin == 9
-        && memcmp(fields->type.begin, "form-data", 9) == 0;
+    return !is_form_data || (fields->name.begin != NULL && is_word(&fields->type, "form-data"));
 }
 
 /* The text of a span; None where there is none. */
@@ -874,20 +793,17 @@ slot(const Module *module, PyObject *part, int number)
     return (PyObject **)((char *)part + module->slots[number]);
 }
 
-/* Put a new value into a slot; NULL is an exception. */
+/* Fill a slot of a new part; a value that is NULL is an exception. */
 static inline int
 put(const Module *module, PyObject *part, int number, PyObject *value)
 {
-    if (value == NULL) {
-        return RAISED;
-    }
-    Py_SETREF(*slot(module, part, number), value);
-    return FINE;
+    *slot(module, part, number) = value;
+    return value == NULL ? RAISED : FINE;
 }
 
 /* A PartBegin with what was read; NULL with an exception, which is a UnicodeDecodeError where a name is not UTF-8. */
 static PyObject *
-fill_part(Work *work, const Fields *fields, PyObject *raw, int64_t offset)
+make_part(Work *work, const Fields *fields, PyObject *raw, int64_t offset)
 {
     Module *module = work->module;
     Parser *self = work->parser;
@@ -896,32 +812,32 @@ fill_part(Work *work, const Fields *fields, PyObject *raw, int64_t offset)
     if (part == NULL) {
         return NULL;
     }
-    for (int number = 0; number < SLOTS; number++) {
-        *slot(module, part, number) = Py_NewRef(Py_None);
-    }
-    Py_SETREF(*slot(module, part, SLOT_RAW), Py_NewRef(raw));
-    Py_SETREF(*slot(module, part, SLOT_FORM_DATA), PyBool_FromLong(self->is_form_data));
-    if (self->is_form_data) { /* its type is known by now */
-        Py_SETREF(*slot(module, part, SLOT_DISPOSITION_TYPE), Py_NewRef(module->objects[W_FORM_DATA]));
-    }
-    if ((!self->is_form_data && put(module, part, SLOT_DISPOSITION_TYPE, text_of(&fields->type)) < 0)
-        || put(module, part, SLOT_NAME, text_of(&fields->name)) < 0
-        || put(module, part, SLOT_FILENAME, text_of(&fields->filename)) < 0
+    const int has_length = fields->length >= 0;
+    if (put(module, part, SLOT_HEADERS, Py_NewRef(Py_None)) < 0
+        || put(module, part, SLOT_MEDIA_TYPE, Py_NewRef(Py_None)) < 0
+        || put(module, part, SLOT_BOUNDARY, Py_NewRef(Py_None)) < 0
+        || put(module, part, SLOT_CONTENT_LENGTH,
+               has_length ? PyLong_FromLongLong(fields->length) : Py_NewRef(Py_None)) < 0
         || put(module, part, SLOT_CONTENT_TYPE, lower_text_of(&fields->content_type)) < 0
-        || put(module, part, SLOT_TRANSFER_ENCODING, text_of(&fields->transfer_encoding)) < 0
-        || (fields->length >= 0 && put(module, part, SLOT_CONTENT_LENGTH, PyLong_FromLongLong(fields->length)) < 0)
+        || put(module, part, SLOT_DEFECTS, PyTuple_New(0)) < 0
+        || put(module, part, SLOT_DISPOSITION_TYPE,
+               self->is_form_data ? Py_NewRef(module->objects[W_FORM_DATA]) : text_of(&fields->type)) < 0
+        || put(module, part, SLOT_FILENAME, text_of(&fields->filename)) < 0
+        || put(module, part, SLOT_FORM_DATA, PyBool_FromLong(self->is_form_data)) < 0
         || put(module, part, SLOT_INDEX, PyLong_FromLongLong(self->index)) < 0
+        || put(module, part, SLOT_NAME, text_of(&fields->name)) < 0
         || put(module, part, SLOT_OFFSET, PyLong_FromLongLong(offset)) < 0
-        || put(module, part, SLOT_DEFECTS, PyTuple_New(0)) < 0) {
+        || put(module, part, SLOT_RAW, Py_NewRef(raw)) < 0
+        || put(module, part, SLOT_TRANSFER_ENCODING, text_of(&fields->transfer_encoding)) < 0) {
         Py_DECREF(part);
         return NULL;
     }
     return part;
 }
 
-/* The PartBegin of a block that is not usual, read in Python: FINE if there is nothing to forgive. */
+/* The PartBegin of any other block, read in Python: FINE if there is nothing to forgive. */
 static int
-read_in_python(Work *work, PyObject *raw, int64_t offset, PyObject **part)
+make_part_in_python(Work *work, PyObject *raw, int64_t offset, PyObject **part)
 {
     Module *module = work->module;
     Parser *self = work->parser;
@@ -936,64 +852,47 @@ read_in_python(Work *work, PyObject *raw, int64_t offset, PyObject **part)
         return ODD;
     }
     PyObject *defects = *slot(module, *part, SLOT_DEFECTS);
-    PyObject *length = *slot(module, *part, SLOT_CONTENT_LENGTH);
-    if (defects != NULL && PyTuple_CheckExact(defects) && PyTuple_GET_SIZE(defects) == 0 && length != NULL) {
+    if (defects != NULL && PyTuple_CheckExact(defects) && PyTuple_GET_SIZE(defects) == 0) {
         return FINE;
     }
     Py_CLEAR(*part);
     return ODD;
 }
 
-static PyObject *
-usage_of(Parser *self)
-{
-    if (self->usage == NULL) {
-        self->usage = Py_BuildValue("[ii]", 0, 0);
-    }
-    return self->usage;
-}
-
 /* Count a part of the message: ODD, and nothing counted, where that would pass a limit. */
 static int
 count(Parser *self, Py_ssize_t size)
 {
-    PyObject *usage = usage_of(self);
-    if (usage == NULL) {
-        return RAISED;
+    const int64_t most[2] = {self->bounds[MAX_PARTS], self->bounds[MAX_TOTAL_HEADER_BYTES]}, more[2] = {1, size};
+    PyObject *sums[2] = {NULL, NULL};
+    int result = FINE;
+    for (int i = 0; i < 2 && result == FINE; i++) {
+        PyObject *so_far = PySequence_GetItem(self->usage, i);
+        int64_t sum = so_far == NULL ? 0 : PyLong_AsLongLong(so_far);
+        Py_XDECREF(so_far);
+        if (PyErr_Occurred()) {
+            result = RAISED;
+        }
+        else if (sum > most[i] - more[i]) {
+            result = ODD;
+        }
+        else if ((sums[i] = PyLong_FromLongLong(sum + more[i])) == NULL) {
+            result = RAISED;
+        }
     }
-    PyObject *parts = PySequence_GetItem(usage, 0);
-    PyObject *octets = PySequence_GetItem(usage, 1);
-    int64_t number = parts == NULL ? -1 : PyLong_AsLongLong(parts);
-    int64_t total = octets == NULL ? -1 : PyLong_AsLongLong(octets);
-    Py_XDECREF(parts);
-    Py_XDECREF(octets);
-    if (PyErr_Occurred()) {
-        return RAISED;
+    for (int i = 0; i < 2; i++) {
+        if (result == FINE) {
+            result = PySequence_SetItem(self->usage, i, sums[i]);
+        }
+        Py_XDECREF(sums[i]);
     }
-    number += 1;
-    total += size;
-    if (number > self->bounds[MAX_PARTS] || total > self->bounds[MAX_TOTAL_HEADER_BYTES]) {
-        return ODD;
-    }
-    parts = PyLong_FromLongLong(number);
-    octets = PyLong_FromLongLong(total);
-    if (parts == NULL || octets == NULL) {
-        Py_XDECREF(parts);
-        Py_XDECREF(octets);
-        return RAISED;
-    }
-    if (PyList_SetItem(usage, 0, parts) < 0) {
-        Py_DECREF(octets);
-        return RAISED;
-    }
-    return PyList_SetItem(usage, 1, octets) < 0 ? RAISED : FINE;
+    return result;
 }
 
 /* HEADERS, and the block is here: data[origin:end]. */
 static int
 begin_part(Work *work, Py_ssize_t origin, Py_ssize_t end, Py_ssize_t after)
 {
-    Module *module = work->module;
     Parser *self = work->parser;
     Fields fields;
     PyObject *part = NULL;
@@ -1005,27 +904,23 @@ begin_part(Work *work, Py_ssize_t origin, Py_ssize_t end, Py_ssize_t after)
     /* A disposition has two parameters here at most. */
     if (self->bounds[MAX_PARAMETERS] > 1
         && read_fields(work->bytes + origin, work->bytes + end, self->is_form_data, &fields)) {
-        part = fill_part(work, &fields, raw, offset);
-        if (part == NULL) {
-            if (!PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
-                Py_DECREF(raw);
-                return RAISED;
-            }
-            PyErr_Clear();
+        part = make_part(work, &fields, raw, offset);
+        if (part == NULL && !PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
+            Py_DECREF(raw);
+            return RAISED;
         }
+        PyErr_Clear();
     }
-    int result = part != NULL ? FINE : read_in_python(work, raw, offset, &part);
+    int result = part != NULL ? FINE : make_part_in_python(work, raw, offset, &part);
     Py_DECREF(raw);
     if (result == FINE && self->counts) {
         result = count(self, end - origin);
     }
-    PyObject *length = part == NULL ? NULL : *slot(module, part, SLOT_CONTENT_LENGTH);
+    PyObject *length = part == NULL ? NULL : *slot(work->module, part, SLOT_CONTENT_LENGTH);
     int is_counted = length != NULL && length != Py_None;
     if (result == FINE && is_counted) {
         self->length = PyLong_AsLongLong(length);
-        if (self->length == -1 && PyErr_Occurred()) {
-            result = RAISED;
-        }
+        result = self->length < 0 ? RAISED : FINE;
     }
     if (result != FINE) {
         Py_XDECREF(part);
@@ -1037,7 +932,7 @@ begin_part(Work *work, Py_ssize_t origin, Py_ssize_t end, Py_ssize_t after)
     self->start = work->base + after;
     self->dropped = 0;
     work->at = after - 2;
-    result = emit(work, part, W_ON_PART_BEGIN);
+    result = emit(work, part, W_ON_PART_BEGIN, NULL);
     Py_DECREF(part);
     if (result == FINE && is_counted) {
         self->state = COUNTED_BODY;
@@ -1053,83 +948,52 @@ static int
 read_headers(Work *work)
 {
     Parser *self = work->parser;
-    const byte *bytes = work->bytes;
-    Py_ssize_t at = work->at, size = work->size, origin = at + 2, place = at + self->seen;
-    int64_t most = self->bounds[MAX_HEADER_LINE] < self->bounds[MAX_HEADER_BYTES]
-        ? self->bounds[MAX_HEADER_LINE] : self->bounds[MAX_HEADER_BYTES];
-    if (most > LONGEST_BLOCK) {
-        most = LONGEST_BLOCK;
+    Py_ssize_t at = work->at, origin = at + 2, end = work->size, lines = 1;
+    Py_ssize_t found = search(work->bytes + at, work->size - at, (const byte *)"\r\n\r\n", 4);
+    if (found >= 0) {
+        end = found == 0 ? origin : at + found;
     }
-    if (origin < size && bytes[origin] == '-') {
+    if (end > origin && work->bytes[origin] == '-') {
         return ODD; /* perhaps another delimiter */
     }
-    Py_ssize_t end = -1;
-    while (end < 0) {
-        const byte *found = memchr(bytes + place, '\r', (size_t)(size - place));
-        place = found == NULL ? size : found - bytes;
-        if (size - place < 4 && memcmp(bytes + place, "\r\n\r\n", (size_t)(size - place)) == 0) {
-            break;
-        }
-        if (bytes[place + 1] != '\n') {
-            place++; /* a control character, but that is said of whole blocks only */
-        }
-        else if (size - place >= 4 && bytes[place + 2] == '\r' && bytes[place + 3] == '\n') {
-            end = place;
-        }
-        else {
-            self->lines += place > at;
-            place += 2;
-        }
-    }
-    /* As many lines as have ended, and the one in hand; as many bytes as there are. */
-    if (self->lines >= self->bounds[MAX_HEADERS] || (end < 0 ? size : end) - origin > most) {
+    if (end - origin > LONGEST_BLOCK || end - origin > self->bounds[MAX_HEADER_LINE]
+        || end - origin > self->bounds[MAX_HEADER_BYTES]) {
         return ODD;
     }
-    if (end < 0) {
-        self->seen = place - at;
-        return hold(work, at);
+    for (const byte *line = work->bytes + origin, *last = work->bytes + end;
+         (line = memchr(line, '\n', (size_t)(last - line))) != NULL; line++) {
+        lines++;
     }
-    self->seen = self->lines = 0;
-    return begin_part(work, origin, end < origin ? origin : end, end + 4);
+    if (lines > self->bounds[MAX_HEADERS]) {
+        return ODD;
+    }
+    return found < 0 ? hold(work, at) : begin_part(work, origin, end, at + found + 4);
 }
 
 /* Feeding */
 
-/* Read on until there is nothing left. */
 static int
-run(Work *work)
+step(Work *work)
 {
     Parser *self = work->parser;
-    while (work->at < work->size) {
-        int result;
-        switch (self->state) {
-        case PREAMBLE:
-            result = self->fresh ? read_first(work) : read_text(work);
-            break;
-        case BODY:
-            result = read_text(work);
-            break;
-        case HEADERS:
-            result = read_headers(work);
-            break;
-        case COUNTED_BODY:
-            result = read_counted(work);
-            break;
-        case COUNTED_END:
-            result = read_counted_end(work);
-            break;
-        case EPILOGUE:
-            result = read_epilogue(work);
-            break;
-        default: /* a callback has closed the parser */
-            result = FINE;
-            work->at = work->size;
-        }
-        if (result != FINE) {
-            return result;
-        }
+    switch (self->state) {
+    case PREAMBLE:
+        return self->fresh ? read_first(work) : read_text(work);
+    case BODY:
+        return read_text(work);
+    case HEADERS:
+        return read_headers(work);
+    case COUNTED_BODY:
+        return read_counted(work);
+    case COUNTED_END:
+    case SURPLUS:
+        return read_counted_end(work);
+    case EPILOGUE:
+        return read_epilogue(work);
+    default: /* on_end() has closed the parser */
+        work->at = work->size;
+        return FINE;
     }
-    return FINE;
 }
 
 static void
@@ -1142,159 +1006,103 @@ take(Work *work, PyObject *data, int64_t base)
     work->base = base;
 }
 
-/* Put what was held before the chunk; `data` of the work is a new reference then. */
-static int
-join(Work *work)
-{
-    Parser *self = work->parser;
-    Py_ssize_t size = PyBytes_GET_SIZE(self->held);
-    if (work->size > PY_SSIZE_T_MAX - size) {
-        PyErr_NoMemory();
-        return RAISED;
-    }
-    PyObject *joined = PyBytes_FromStringAndSize(NULL, size + work->size);
-    if (joined == NULL) {
-        return RAISED;
-    }
-    memcpy(PyBytes_AS_STRING(joined), PyBytes_AS_STRING(self->held), (size_t)size);
-    memcpy(PyBytes_AS_STRING(joined) + size, work->bytes, (size_t)work->size);
-    Py_CLEAR(self->held);
-    PyObject *chunk = work->data;
-    take(work, joined, work->base - size);
-    Py_DECREF(chunk);
-    return FINE;
-}
-
 /* Go on with what was held. Mostly what might have been a delimiter is none, and goes before the chunk by itself. */
 static int
 go_on(Work *work)
 {
     Parser *self = work->parser;
     PyObject *held = self->held;
+    const int64_t base = work->base - PyBytes_GET_SIZE(held);
     Py_ssize_t size = PyBytes_GET_SIZE(held), rest = self->size - size;
     int is_text = self->state == PREAMBLE || self->state == BODY || self->state == COUNTED_BODY;
+    int result = FINE;
     if (rest > work->size) {
         rest = work->size;
     }
-    if (!is_text || rest <= 0 || memcmp(work->bytes, self->delimiter + size, (size_t)rest) == 0) {
-        return join(work);
-    }
-    Work before = *work;
-    take(&before, held, work->base - size);
     self->held = NULL;
-    int result = deliver(&before, 0, size);
-    if (result == ODD) {
-        self->held = held;
-    }
-    else {
+    if (is_text && rest > 0 && memcmp(work->bytes, self->delimiter + size, (size_t)rest) != 0) {
+        Work before = *work;
+        take(&before, held, base);
+        result = deliver(&before, 0, size);
+        if (result == ODD) {
+            self->held = Py_NewRef(held);
+        }
         Py_DECREF(held);
+        return result;
     }
-    return result;
-}
-
-static PyObject *
-defects_of(Parser *self)
-{
-    if (self->defects == NULL) {
-        self->defects = PyList_New(0);
-    }
-    return self->defects;
-}
-
-/* Make the reference, which has every call from here on. */
-static int
-make_reference(Module *module, Parser *self)
-{
-    PyObject *const *objects = module->objects;
-    PyObject *args[] = {
-        self->boundary, self->subtype, self->limits, self->policy, self->callbacks == NULL ? Py_None : self->callbacks,
-    };
-    PyObject *names = PyTuple_Pack(
-        4, objects[W_SUBTYPE], objects[W_LIMITS], objects[W_POLICY], objects[W_CALLBACKS]);
-    if (names == NULL) {
+    PyBytes_Concat(&held, work->data);
+    if (held == NULL) {
         return RAISED;
     }
-    PyObject *reference = PyObject_Vectorcall(objects[REFERENCE], args, 1, names);
-    Py_DECREF(names);
-    if (reference == NULL) {
-        return RAISED;
-    }
-    Py_XSETREF(self->reference, reference);
+    PyObject *chunk = work->data;
+    take(work, held, base);
+    Py_DECREF(chunk);
     return FINE;
 }
 
-/* Put the reference where the lane has stopped, and give it the rest of the data; what it gives, after `events`. */
+/* Call a method of the reference. */
 static PyObject *
-hand_over(Module *module, Parser *self, PyObject *events, PyObject *rest, int state, int64_t offset)
+ask(const Module *module, const Parser *self, int word, PyObject *argument, PyObject *another)
 {
-    PyObject *defects = defects_of(self), *usage = usage_of(self);
-    if (defects == NULL || usage == NULL || make_reference(module, self) < 0) {
-        return NULL;
-    }
-    PyObject *result = NULL, *method = PyObject_GetAttr(self->reference, module->objects[W_RESUME]);
-    if (method != NULL) {
-        const int has_held = self->held != NULL;
-        result = PyObject_CallFunction(
-            method, "OOOOniLLOOy#y#", events, rest, defects, usage, self->depth, state, (long long)offset,
-            (long long)self->start, self->part == NULL ? Py_None : self->part, self->dropped ? Py_True : Py_False,
-            (const char *)self->first, (Py_ssize_t)self->first_size, has_held ? PyBytes_AS_STRING(self->held) : "",
-            has_held ? PyBytes_GET_SIZE(self->held) : (Py_ssize_t)0);
-        Py_DECREF(method);
-    }
-    if (result == NULL && PyErr_ExceptionMatches(PyExc_MemoryError)) {
-        Py_CLEAR(self->reference); /* who knows where it is */
-    }
-    Py_CLEAR(self->held);
-    Py_CLEAR(self->part);
+    PyObject *reference = Py_NewRef(self->reference); /* a callback might make a new parser of this one */
+    PyObject *result = PyObject_CallMethodObjArgs(reference, module->objects[word], argument, another, NULL);
+    Py_DECREF(reference);
     return result;
 }
 
-static PyObject *
-hand_over_work(Work *work, PyObject *events)
-{
-    Parser *self = work->parser;
-    PyObject *rest = NULL;
-    if (work->at == 0) {
-        rest = Py_NewRef(work->data);
-    }
-    else {
-        rest = PyBytes_FromStringAndSize((const char *)work->bytes + work->at, work->size - work->at);
-        if (rest == NULL) {
-            return NULL;
-        }
-    }
-    int state = self->fresh && self->state == PREAMBLE ? PRISTINE : self->state;
-    PyObject *result = hand_over(work->module, self, events, rest, state, work->base + work->at);
-    Py_DECREF(rest);
-    return result;
-}
-
-/* Another call has not returned. */
-static void
-refuse(const Module *module, const Parser *self)
-{
-    PyErr_SetString(
-        module->objects[STATE_ERROR],
-        self->callbacks == NULL ? "another thread is feeding the parser" : "a callback cannot feed the parser that calls it");
-}
-
+/* Make the reference, which has every call from here on, and put it where the lane has stopped. */
 static int
-is_idle(Module *module, Parser *self)
+hand_over(const Module *module, Parser *self, int64_t offset)
+{
+    PyObject *held = self->held, *part = self->part;
+    self->held = self->part = NULL;
+    self->reference = PyObject_CallFunction(
+        module->objects[RESUME], "OOOOOOOniLLOOy#O", self->boundary, self->subtype, self->limits, self->policy,
+        self->callbacks == NULL ? Py_None : self->callbacks, self->defects, self->usage, self->depth,
+        self->fresh && self->state == PREAMBLE ? PRISTINE : self->state, (long long)offset, (long long)self->start,
+        part == NULL ? Py_None : part, self->dropped ? Py_True : Py_False, (const char *)self->first,
+        (Py_ssize_t)self->first_size, held == NULL ? Py_None : held);
+    Py_XDECREF(held);
+    Py_XDECREF(part);
+    self->busy = 0; /* the reference looks after itself */
+    return self->reference == NULL ? RAISED : FINE;
+}
+
+/* Whether a call may begin. */
+static int
+is_idle(const Module *module, const Parser *self)
 {
     if (self->boundary == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "__init__() has not been called");
-        return 0;
     }
-    if (self->busy) {
-        refuse(module, self);
-        return 0;
+    else if (self->busy) {
+        PyErr_SetString(module->objects[STATE_ERROR], self->callbacks == NULL
+            ? "another thread is feeding the parser" : "a callback cannot feed the parser that calls it");
     }
-    return 1;
+    return self->boundary != NULL && !self->busy;
+}
+
+/* A call has come to its end. Where a callback has raised, or there was no memory, the rest of the chunk is lost. */
+static PyObject *
+leave(Parser *self, PyObject *result)
+{
+    if (result == NULL && self->reference == NULL) {
+        self->state = FAILED;
+        Py_CLEAR(self->held);
+    }
+    self->busy = 0;
+    return result;
 }
 
 static PyObject *
-feed_lane(Module *module, Parser *self, PyObject *data)
+feed_parser(Module *module, Parser *self, PyObject *data)
 {
+    if (!is_idle(module, self)) {
+        return NULL;
+    }
+    if (self->reference != NULL) {
+        return ask(module, self, W_FEED, data, NULL);
+    }
     PyObject *result = NULL, *events = PyList_New(0);
     if (events == NULL) {
         return NULL;
@@ -1309,24 +1117,106 @@ feed_lane(Module *module, Parser *self, PyObject *data)
     else if (work.size > 0) {
         self->offset += work.size;
         outcome = self->held == NULL ? FINE : go_on(&work);
-        if (outcome == FINE) {
-            outcome = run(&work);
+        while (outcome == FINE && work.at < work.size) {
+            outcome = step(&work);
         }
     }
     if (outcome == FINE) {
         result = Py_NewRef(events);
     }
     else if (outcome == ODD) {
-        result = hand_over_work(&work, events);
+        PyObject *rest = work.at == 0 ? Py_NewRef(work.data) /* it may be handed on as it came */
+            : PyBytes_FromStringAndSize((const char *)work.bytes + work.at, work.size - work.at);
+        if (rest != NULL && hand_over(module, self, work.base + work.at) == FINE) {
+            result = ask(module, self, W_FEED_AFTER, events, rest);
+        }
+        Py_XDECREF(rest);
     }
-    if (result == NULL && self->reference == NULL) {
-        /* A callback has raised, or there was no memory: the rest of the chunk is lost. */
-        self->state = FAILED;
-        Py_CLEAR(self->held);
-    }
-    self->busy = 0;
-    Py_DECREF(work.data);
+    Py_XDECREF(work.data);
     Py_DECREF(events);
+    return leave(self, result);
+}
+
+/* Whether what is held is a close-delimiter without its line end, as many messages end. */
+static int
+is_at_close_delimiter(const Parser *self)
+{
+    return self->held != NULL && self->state != HEADERS && self->state != COUNTED_BODY
+        && PyBytes_GET_SIZE(self->held) == self->size + 2
+        && memcmp(PyBytes_AS_STRING(self->held) + self->size, "--", 2) == 0;
+}
+
+static PyObject *
+close_parser(Module *module, Parser *self, PyObject *Py_UNUSED(ignored))
+{
+    if (self->reference == NULL && (self->state == EPILOGUE || self->state == CLOSED)) { /* even in on_end() */
+        self->state = CLOSED;
+        return PyList_New(0);
+    }
+    if (!is_idle(module, self)) {
+        return NULL;
+    }
+    if (self->reference == NULL && !is_at_close_delimiter(self) && hand_over(module, self, self->offset) < 0) {
+        return leave(self, NULL);
+    }
+    if (self->reference != NULL) {
+        return ask(module, self, W_CLOSE, NULL, NULL);
+    }
+    PyObject *result = NULL, *events = PyList_New(0);
+    if (events == NULL) {
+        return NULL;
+    }
+    Work work = {module, self, self->callbacks == NULL ? events : NULL, NULL, NULL, 0, 0, self->offset};
+    int has_part = self->state == BODY || (self->state == COUNTED_END && self->is_strict);
+    self->busy = 1;
+    Py_CLEAR(self->held);
+    if ((!has_part || emit_part_end(&work) == FINE) && end_message(&work) == FINE) {
+        self->state = CLOSED;
+        result = Py_NewRef(events);
+    }
+    Py_DECREF(events);
+    return leave(self, result);
+}
+
+static PyObject *
+drop_body(Module *module, Parser *self, PyObject *Py_UNUSED(ignored))
+{
+    if (self->reference != NULL) {
+        return ask(module, self, W_DROP, NULL, NULL);
+    }
+    self->dropped = self->state >= BODY && self->state <= SURPLUS;
+    Py_RETURN_NONE;
+}
+
+/* What the reference says of itself, once there is one. */
+static PyObject *
+look(Module *module, Parser *self, PyObject *word)
+{
+    PyObject *const *objects = module->objects;
+    if (self->reference != NULL) {
+        return PyObject_GetAttr(self->reference, word);
+    }
+    if (word == objects[W_PART]) {
+        return Py_NewRef(self->part == NULL ? Py_None : self->part);
+    }
+    if (word == objects[W_ERROR]) {
+        Py_RETURN_NONE; /* every error is the reference's */
+    }
+    return PyBool_FromLong(self->state == CLOSED || (self->state == EPILOGUE && word == objects[W_ENDED]));
+}
+
+/* Do something while no other thread touches the parser. */
+static PyObject *
+alone(PyObject *op, PyObject *(*work)(Module *, Parser *, PyObject *), PyObject *argument)
+{
+    PyObject *result;
+    Module *module = module_of(Py_TYPE(op));
+    if (module == NULL) {
+        return NULL;
+    }
+    BEGIN_CRITICAL(op);
+    result = work(module, (Parser *)op, argument);
+    END_CRITICAL();
     return result;
 }
 
@@ -1336,103 +1226,16 @@ PyDoc_STRVAR(feed_doc, "feed($self, data, /)\n--\n\n"
 static PyObject *
 parser_feed(PyObject *op, PyObject *data)
 {
-    Parser *self = (Parser *)op;
-    Module *module = module_of(op);
-    if (module == NULL) {
-        return NULL;
-    }
     if (PyBytes_CheckExact(data)) {
-        Py_INCREF(data);
+        return alone(op, feed_parser, data);
     }
-    else if (PyBytes_Check(data) || PyByteArray_Check(data) || PyMemoryView_Check(data)) {
-        data = PyObject_CallOneArg((PyObject *)&PyBytes_Type, data);
-        if (data == NULL) {
-            return NULL;
-        }
-        if (!PyBytes_CheckExact(data)) { /* from __bytes__() of a subclass */
-            Py_SETREF(data, PyBytes_FromObject(data));
-            if (data == NULL) {
-                return NULL;
-            }
-        }
-    }
-    else {
+    if (!PyBytes_Check(data) && !PyByteArray_Check(data) && !PyMemoryView_Check(data)) {
         PyErr_Format(PyExc_TypeError, "data must be bytes, a bytearray or a memoryview, not %R", Py_TYPE(data));
         return NULL;
     }
-    PyObject *result = NULL, *reference = NULL;
-    BEGIN_CRITICAL(op);
-    if (is_idle(module, self)) {
-        reference = Py_XNewRef(self->reference);
-        if (reference == NULL) {
-            result = feed_lane(module, self, data);
-        }
-    }
-    END_CRITICAL();
-    if (reference != NULL) {
-        result = PyObject_CallMethodOneArg(reference, module->objects[W_FEED], data);
-        Py_DECREF(reference);
-    }
-    Py_DECREF(data);
-    return result;
-}
-
-/* Whether what is held is a close-delimiter without its line end, as many messages end. */
-static int
-is_at_close_delimiter(const Parser *self)
-{
-    if (self->held == NULL || self->state == HEADERS || self->state == COUNTED_BODY) {
-        return 0;
-    }
-    Py_ssize_t size = PyBytes_GET_SIZE(self->held);
-    return size == self->size + 2 && memcmp(PyBytes_AS_STRING(self->held) + self->size, "--", 2) == 0;
-}
-
-static PyObject *
-close_lane(Module *module, Parser *self)
-{
-    if (self->state == CLOSED) {
-        return PyTuple_New(0);
-    }
-    PyObject *events = PyList_New(0);
-    if (events == NULL) {
-        return NULL;
-    }
-    if (self->state == EPILOGUE) {
-        self->state = CLOSED;
-        return events;
-    }
-    PyObject *result = NULL;
-    self->busy = 1;
-    if (is_at_close_delimiter(self)) {
-        Work work = {module, self, self->callbacks == NULL ? events : NULL, NULL, NULL, 0, 0, 0};
-        int outcome = FINE;
-        if (self->state == BODY || (self->state == COUNTED_END && self->is_strict)) {
-            outcome = emit(&work, module->objects[PART_END], W_ON_PART_END);
-        }
-        if (outcome == FINE) {
-            self->state = EPILOGUE;
-            outcome = emit(&work, module->objects[END], W_ON_END);
-        }
-        Py_CLEAR(self->held);
-        self->state = outcome == FINE ? CLOSED : FAILED;
-        result = outcome == FINE ? Py_NewRef(events) : NULL;
-    }
-    else {
-        PyObject *nothing = PyBytes_FromStringAndSize(NULL, 0);
-        if (nothing != NULL) {
-            result = hand_over(module, self, events, nothing, self->fresh && self->state == PREAMBLE ? PRISTINE : self->state, self->offset);
-            Py_DECREF(nothing);
-        }
-        if (result != NULL) {
-            Py_SETREF(result, PyObject_CallMethodNoArgs(self->reference, module->objects[W_CLOSE]));
-        }
-        else if (self->reference == NULL) {
-            self->state = FAILED;
-        }
-    }
-    self->busy = 0;
-    Py_DECREF(events);
+    PyObject *copy = PyBytes_FromObject(data);
+    PyObject *result = copy == NULL ? NULL : alone(op, feed_parser, copy);
+    Py_XDECREF(copy);
     return result;
 }
 
@@ -1442,29 +1245,7 @@ PyDoc_STRVAR(close_doc, "close($self, /)\n--\n\n"
 static PyObject *
 parser_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    Parser *self = (Parser *)op;
-    Module *module = module_of(op);
-    PyObject *result = NULL, *reference = NULL;
-    if (module == NULL) {
-        return NULL;
-    }
-    BEGIN_CRITICAL(op);
-    if (self->busy && self->state == EPILOGUE && self->reference == NULL) {
-        self->state = CLOSED; /* in on_end() */
-        result = PyList_New(0);
-    }
-    else if (is_idle(module, self)) {
-        reference = Py_XNewRef(self->reference);
-        if (reference == NULL) {
-            result = close_lane(module, self);
-        }
-    }
-    END_CRITICAL();
-    if (reference != NULL) {
-        result = PyObject_CallMethodNoArgs(reference, module->objects[W_CLOSE]);
-        Py_DECREF(reference);
-    }
-    return result;
+    return alone(op, close_parser, NULL);
 }
 
 PyDoc_STRVAR(drop_doc, "drop($self, /)\n--\n\n"
@@ -1473,176 +1254,14 @@ PyDoc_STRVAR(drop_doc, "drop($self, /)\n--\n\n"
 static PyObject *
 parser_drop(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    Parser *self = (Parser *)op;
-    Module *module = module_of(op);
-    if (module == NULL) {
-        return NULL;
-    }
-    PyObject *reference = NULL;
-    BEGIN_CRITICAL(op);
-    reference = Py_XNewRef(self->reference);
-    self->dropped = self->state == BODY || self->state == COUNTED_BODY || self->state == COUNTED_END;
-    END_CRITICAL();
-    if (reference == NULL) {
-        Py_RETURN_NONE;
-    }
-    PyObject *result = PyObject_CallMethodNoArgs(reference, module->objects[W_DROP]);
-    Py_DECREF(reference);
-    return result;
-}
-
-/* What is the same in Python, and called as a method of this parser. */
-
-static PyObject *
-call_shared(Module *module, int number, PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    Py_ssize_t size = PyTuple_GET_SIZE(args);
-    PyObject *all = PyTuple_New(size + 1);
-    if (all == NULL) {
-        return NULL;
-    }
-    PyTuple_SET_ITEM(all, 0, Py_NewRef(self));
-    for (Py_ssize_t i = 0; i < size; i++) {
-        PyTuple_SET_ITEM(all, i + 1, Py_NewRef(PyTuple_GET_ITEM(args, i)));
-    }
-    PyObject *result = PyObject_Call(module->objects[number], all, kwargs);
-    Py_DECREF(all);
-    return result;
-}
-
-PyDoc_STRVAR(from_content_type_doc, "from_content_type($type, content_type, /, *, limits=None, "
-    "policy=Policy.STANDARD, callbacks=None)\n--\n\nA parser for the body that goes with a Content-Type.");
-
-static PyObject *
-parser_from_content_type(PyObject *cls, PyObject *args, PyObject *kwargs)
-{
-    PyObject *module = PyType_GetModuleByDef((PyTypeObject *)cls, &definition);
-    if (module == NULL) {
-        return NULL;
-    }
-    Module *state = PyModule_GetState(module);
-    if (!state->connected) {
-        PyErr_SetString(PyExc_RuntimeError, "the accelerator is not connected; import aiomultipart.parser first");
-        return NULL;
-    }
-    return call_shared(state, FROM_CONTENT_TYPE, cls, args, kwargs);
-}
-
-PyDoc_STRVAR(nested_doc, "nested($self, part, /, *, shared=True)\n--\n\n"
-    "A parser for the body of a part that is itself multipart.");
-
-static PyObject *
-parser_nested(PyObject *op, PyObject *args, PyObject *kwargs)
-{
-    Module *module = module_of(op);
-    return module == NULL ? NULL : call_shared(module, NESTED, op, args, kwargs);
-}
-
-PyDoc_STRVAR(forgive_doc, "forgive($self, kind, part, /)\n--\n\n"
-    "Record a defect that the parser does not see, unless it is recorded already.");
-
-static PyObject *
-parser_forgive(PyObject *op, PyObject *args, PyObject *kwargs)
-{
-    Module *module = module_of(op);
-    return module == NULL ? NULL : call_shared(module, FORGIVE, op, args, kwargs);
-}
-
-/* Attributes */
-
-/* What the reference says, if there is one; else `otherwise`, or the part where that is NULL. */
-static PyObject *
-of_reference(PyObject *op, int word, PyObject *otherwise)
-{
-    Parser *self = (Parser *)op;
-    PyObject *reference, *result = NULL;
-    BEGIN_CRITICAL(op);
-    reference = Py_XNewRef(self->reference);
-    if (reference == NULL) {
-        result = Py_NewRef(otherwise != NULL ? otherwise : self->part != NULL ? self->part : Py_None);
-    }
-    END_CRITICAL();
-    if (reference != NULL) {
-        Module *module = module_of(op);
-        result = module == NULL ? NULL : PyObject_GetAttr(reference, module->objects[word]);
-        Py_DECREF(reference);
-    }
-    return result;
+    return alone(op, drop_body, NULL);
 }
 
 static PyObject *
-parser_get_part(PyObject *op, void *Py_UNUSED(closure))
+parser_get(PyObject *op, void *word)
 {
-    return of_reference(op, W_PART, NULL);
-}
-
-static PyObject *
-parser_get_error(PyObject *op, void *Py_UNUSED(closure))
-{
-    return of_reference(op, W_ERROR, Py_None); /* every error is the reference's */
-}
-
-static PyObject *
-parser_get_ended(PyObject *op, void *Py_UNUSED(closure))
-{
-    int state = ((Parser *)op)->state;
-    return of_reference(op, W_ENDED, state == EPILOGUE || state == CLOSED ? Py_True : Py_False);
-}
-
-static PyObject *
-parser_get_closed(PyObject *op, void *Py_UNUSED(closure))
-{
-    return of_reference(op, W_CLOSED, ((Parser *)op)->state == CLOSED ? Py_True : Py_False);
-}
-
-static PyObject *
-parser_get_defects(PyObject *op, void *Py_UNUSED(closure))
-{
-    PyObject *defects;
-    BEGIN_CRITICAL(op);
-    defects = Py_XNewRef(defects_of((Parser *)op));
-    END_CRITICAL();
-    return defects;
-}
-
-static int
-parser_set_defects(PyObject *op, PyObject *defects, void *Py_UNUSED(closure))
-{
-    PyObject *reference;
-    if (defects == NULL || !PyList_Check(defects)) {
-        PyErr_SetString(PyExc_TypeError, "defects must be a list");
-        return -1;
-    }
-    BEGIN_CRITICAL(op);
-    Py_XSETREF(((Parser *)op)->defects, Py_NewRef(defects));
-    reference = Py_XNewRef(((Parser *)op)->reference);
-    END_CRITICAL();
-    int result = reference == NULL ? 0 : PyObject_SetAttrString(reference, "defects", defects);
-    Py_XDECREF(reference);
-    return result;
-}
-
-static PyObject *
-parser_get_usage(PyObject *op, void *Py_UNUSED(closure))
-{
-    PyObject *usage;
-    BEGIN_CRITICAL(op);
-    usage = Py_XNewRef(usage_of((Parser *)op));
-    END_CRITICAL();
-    return usage;
-}
-
-static int
-parser_set_usage(PyObject *op, PyObject *usage, void *Py_UNUSED(closure))
-{
-    if (usage == NULL || !PyList_CheckExact(usage) || PyList_GET_SIZE(usage) != 2) {
-        PyErr_SetString(PyExc_TypeError, "_usage is a list of two numbers");
-        return -1;
-    }
-    BEGIN_CRITICAL(op);
-    Py_XSETREF(((Parser *)op)->usage, Py_NewRef(usage));
-    END_CRITICAL();
-    return 0;
+    Module *module = module_of(Py_TYPE(op));
+    return module == NULL ? NULL : alone(op, look, module->objects[(intptr_t)word]);
 }
 
 /* Making one */
@@ -1656,9 +1275,9 @@ parser_clear(PyObject *op)
     Py_CLEAR(self->limits);
     Py_CLEAR(self->policy);
     Py_CLEAR(self->callbacks);
-    Py_CLEAR(self->part);
     Py_CLEAR(self->defects);
     Py_CLEAR(self->usage);
+    Py_CLEAR(self->part);
     Py_CLEAR(self->held);
     Py_CLEAR(self->reference);
     return 0;
@@ -1672,9 +1291,9 @@ parser_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->limits);
     Py_VISIT(self->policy);
     Py_VISIT(self->callbacks);
-    Py_VISIT(self->part);
     Py_VISIT(self->defects);
     Py_VISIT(self->usage);
+    Py_VISIT(self->part);
     Py_VISIT(self->reference);
     return 0;
 }
@@ -1689,28 +1308,6 @@ parser_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
-/* Whether text is of the characters that any policy has in a boundary, as in aiomultipart/grammar/boundary.py. */
-static int
-is_usual_boundary(PyObject *text, int64_t most)
-{
-    if (!PyUnicode_IS_COMPACT_ASCII(text)) {
-        return 0;
-    }
-    const byte *at = PyUnicode_1BYTE_DATA(text);
-    Py_ssize_t size = PyUnicode_GET_LENGTH(text);
-    if (size == 0 || size > most) {
-        return 0;
-    }
-    for (const byte *end = at + size; at < end; at++) {
-        int is_usual = (*at >= '\'' && *at <= ')') || (*at >= '+' && *at <= ':') || *at == '=' || *at == '?'
-            || (*at >= 'A' && *at <= 'Z') || *at == '_' || (*at >= 'a' && *at <= 'z');
-        if (!is_usual) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
 /* The bounds of a plain Limits; 0 for anything else, which is left to the reference. */
 static int
 read_bounds(const Module *module, Parser *self)
@@ -1720,188 +1317,171 @@ read_bounds(const Module *module, Parser *self)
     }
     for (int number = 0; number < BOUNDS; number++) {
         PyObject *value = *(PyObject **)((char *)self->limits + module->bounds[number]);
-        if (value == Py_None) {
-            self->bounds[number] = INT64_MAX;
-        }
-        else if (value != NULL && PyLong_Check(value)) {
-            int overflow;
-            self->bounds[number] = PyLong_AsLongLongAndOverflow(value, &overflow);
-            if (overflow) {
-                self->bounds[number] = INT64_MAX;
-            }
-        }
-        else {
+        int overflow = value == Py_None;
+        if (value == NULL || (!overflow && !PyLong_Check(value))) {
             return 0;
+        }
+        self->bounds[number] = overflow ? 0 : PyLong_AsLongLongAndOverflow(value, &overflow);
+        if (overflow) {
+            self->bounds[number] = INT64_MAX;
         }
     }
     return 1;
 }
 
-/* A text in lower case; mostly it is the same object. */
-static PyObject *
-lowered(const Module *module, PyObject *text)
+/* Whether the arguments need no further check: no callbacks, and a boundary of the characters that any policy has in
+   one, as in aiomultipart/grammar/boundary.py. */
+static int
+are_usual(PyObject *boundary, int64_t most, PyObject *callbacks)
 {
-    if (PyUnicode_CheckExact(text) && PyUnicode_IS_COMPACT_ASCII(text)) {
-        const byte *at = PyUnicode_1BYTE_DATA(text), *end = at + PyUnicode_GET_LENGTH(text);
-        while (at < end && !(*at >= 'A' && *at <= 'Z')) {
-            at++;
-        }
-        if (at == end) {
-            return Py_NewRef(text);
+    if (callbacks != Py_None || !PyUnicode_CheckExact(boundary) || !PyUnicode_IS_COMPACT_ASCII(boundary)) {
+        return 0;
+    }
+    const byte *text = PyUnicode_1BYTE_DATA(boundary);
+    Py_ssize_t size = PyUnicode_GET_LENGTH(boundary);
+    for (Py_ssize_t i = 0; i < size; i++) {
+        byte c = text[i];
+        int is_usual = (c >= '\'' && c <= ')') || (c >= '+' && c <= ':') || c == '=' || c == '?' || c == '_'
+            || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+        if (!is_usual) {
+            return 0;
         }
     }
-    return PyObject_CallMethodNoArgs(text, module->objects[W_LOWER]);
+    return size > 0 && size <= most;
 }
 
-/* Raise what the reference raises for a boundary that delimits nothing. */
 static int
-check_boundary(const Module *module, const Parser *self, PyObject *boundary)
+is_same(PyObject *text, PyObject *word)
 {
-    PyObject *args[] = {boundary, self->policy, self->limits};
-    PyObject *names = PyTuple_Pack(2, module->objects[W_POLICY], module->objects[W_LIMITS]);
-    if (names == NULL) {
-        return RAISED;
-    }
-    PyObject *result = PyObject_Vectorcall(module->objects[CHECK_BOUNDARY], args, 1, names);
-    Py_DECREF(names);
-    Py_XDECREF(result);
-    return result == NULL ? RAISED : FINE;
+    return text == word || (PyUnicode_Check(text) && PyUnicode_Compare(text, word) == 0);
 }
 
-/* The arguments are borrowed; NULL for those that were not given. */
+/* The arguments, in the order of the words, are borrowed; NULL for those that were not given. */
 static int
-set_up(Module *module, Parser *self, PyObject *boundary, PyObject *subtype, PyObject *limits, PyObject *policy,
-       PyObject *callbacks)
+set_up(Module *module, Parser *self, PyObject *const *given)
 {
     PyObject *const *objects = module->objects;
+    PyObject *boundary = given[0], *subtype = given[1], *limits = given[2];
+    PyObject *callbacks = given[4] == NULL ? Py_None : given[4];
     if (self->busy) {
-        refuse(module, self);
+        is_idle(module, self);
         return RAISED;
     }
     parser_clear((PyObject *)self);
-    int is_given = limits == NULL ? 0 : PyObject_IsTrue(limits);
-    if (is_given < 0) {
+    int has_limits = limits == NULL ? 0 : PyObject_IsTrue(limits);
+    if (has_limits < 0) {
         return RAISED;
     }
-    self->limits = Py_NewRef(is_given ? limits : objects[DEFAULT_LIMITS]);
-    self->policy = Py_NewRef(policy == NULL ? objects[STANDARD] : policy);
-    self->subtype = lowered(module, subtype == NULL ? objects[W_MIXED] : subtype);
+    self->limits = Py_NewRef(has_limits ? limits : objects[DEFAULT_LIMITS]);
+    self->policy = Py_NewRef(given[3] == NULL ? objects[STANDARD] : given[3]);
+    self->subtype = subtype == NULL || subtype == objects[W_FORM_DATA] || subtype == objects[W_MIXED]
+        ? Py_NewRef(subtype == NULL ? objects[W_MIXED] : subtype) : PyObject_CallMethodNoArgs(subtype, objects[W_LOWER]);
     if (self->subtype == NULL) {
         return RAISED;
     }
     int can_read = read_bounds(module, self);
-    PyObject *text = NULL;
-    if (PyBytes_Check(boundary)) {
-        text = PyUnicode_DecodeLatin1(PyBytes_AS_STRING(boundary), PyBytes_GET_SIZE(boundary), NULL);
+    if (can_read && are_usual(boundary, self->bounds[MAX_BOUNDARY_LENGTH], callbacks)) {
+        Py_INCREF(boundary);
     }
     else {
-        text = Py_NewRef(boundary);
-    }
-    if (text == NULL) {
-        return RAISED;
-    }
-    if ((!can_read || !PyUnicode_Check(text) || !is_usual_boundary(text, self->bounds[MAX_BOUNDARY_LENGTH]))
-        && check_boundary(module, self, text) < 0) {
-        Py_DECREF(text);
-        return RAISED;
-    }
-    if (callbacks != NULL && callbacks != Py_None) {
-        PyObject *result = PyObject_CallOneArg(objects[CHECK_CALLBACKS], callbacks);
-        if (result == NULL) {
-            Py_DECREF(text);
+        boundary = PyObject_CallFunctionObjArgs(
+            objects[CHECK_ARGUMENTS], boundary, self->policy, self->limits, callbacks, NULL);
+        if (boundary == NULL) {
             return RAISED;
         }
-        Py_DECREF(result);
+    }
+    if (callbacks != Py_None) {
         self->callbacks = Py_NewRef(callbacks);
     }
-    Py_ssize_t size = PyUnicode_Check(text) && PyUnicode_IS_ASCII(text) ? PyUnicode_GET_LENGTH(text) : 0;
+    self->defects = PyList_New(0);
+    self->usage = PyList_New(2);
+    if (self->defects == NULL || self->usage == NULL) {
+        Py_DECREF(boundary);
+        return RAISED;
+    }
+    PyList_SET_ITEM(self->usage, 0, PyLong_FromLong(0)); /* which cannot fail: there is one for all */
+    PyList_SET_ITEM(self->usage, 1, PyLong_FromLong(0));
+    Py_ssize_t size = PyUnicode_Check(boundary) && PyUnicode_IS_ASCII(boundary) ? PyUnicode_GET_LENGTH(boundary) : 0;
     self->is_strict = self->policy == objects[STRICT];
+    self->is_lenient = self->policy == objects[LENIENT];
+    self->is_form_data = (char)is_same(self->subtype, objects[W_FORM_DATA]);
     /* With less room than a line end takes, any delimiter line is the reference's. */
     self->is_lane = can_read && size > 0 && size <= LONGEST_BOUNDARY && self->bounds[MAX_HEADER_LINE] > 1
-        && (self->is_strict || self->policy == objects[STANDARD]);
+        && (self->is_strict || self->policy == objects[STANDARD]
+            || (self->is_lenient && !is_same(self->subtype, objects[W_IMAGES])));
     if (self->is_lane) {
         memcpy(self->delimiter, "\r\n--", 4);
-        memcpy(self->delimiter + 4, PyUnicode_1BYTE_DATA(text), (size_t)size);
+        memcpy(self->delimiter + 4, PyUnicode_1BYTE_DATA(boundary), (size_t)size);
         self->size = (byte)(size + 4);
         self->counts = self->bounds[MAX_PARTS] != INT64_MAX || self->bounds[MAX_TOTAL_HEADER_BYTES] != INT64_MAX;
     }
-    self->is_form_data = PyUnicode_Check(self->subtype)
-        && (self->subtype == objects[W_FORM_DATA] || PyUnicode_Compare(self->subtype, objects[W_FORM_DATA]) == 0);
     self->offset = self->start = self->length = self->index = 0;
     self->depth = 1;
-    self->seen = self->lines = 0;
     self->state = PREAMBLE;
     self->fresh = 1;
     self->dropped = 0;
     self->first_size = 0;
-    self->boundary = text; /* last: without it there is no parser */
+    self->boundary = boundary; /* last: without it there is no parser */
     return FINE;
 }
 
+/* For subclasses, and who calls it again. */
 static int
 parser_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"boundary", "subtype", "limits", "policy", "callbacks", NULL};
-    PyObject *boundary, *subtype = NULL, *limits = NULL, *policy = NULL, *callbacks = NULL;
-    if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O|$OOOO:PushMultipartParser", names, &boundary, &subtype, &limits, &policy, &callbacks)) {
-        return -1;
-    }
-    Module *module = module_of(op);
+    PyObject *given[5] = {NULL, NULL, NULL, NULL, NULL};
+    Module *module = module_of(Py_TYPE(op));
     int result = RAISED;
-    if (module != NULL) {
-        BEGIN_CRITICAL(op);
-        result = set_up(module, (Parser *)op, boundary, subtype, limits, policy, callbacks);
-        END_CRITICAL();
+    if (module == NULL || !PyArg_ParseTupleAndKeywords(
+            args, kwargs, "O|$OOOO:PushMultipartParser", names, &given[0], &given[1], &given[2], &given[3], &given[4])) {
+        return RAISED;
     }
+    BEGIN_CRITICAL(op);
+    result = set_up(module, (Parser *)op, given);
+    END_CRITICAL();
     return result;
 }
 
-/* What a call of the class itself does, without a tuple and a dict for its arguments; subclasses take the long way. */
+/* What a call of the class itself does, without a tuple and a dict for its arguments. */
 static PyObject *
 parser_vectorcall(PyObject *cls, PyObject *const *args, size_t flagged, PyObject *names)
 {
-    static const int words[] = {W_SUBTYPE, W_LIMITS, W_POLICY, W_CALLBACKS};
     PyTypeObject *type = (PyTypeObject *)cls;
-    PyObject *values[4] = {NULL, NULL, NULL, NULL};
+    PyObject *given[5] = {NULL, NULL, NULL, NULL, NULL};
     Py_ssize_t positional = PyVectorcall_NARGS(flagged), named = names == NULL ? 0 : PyTuple_GET_SIZE(names);
-    PyObject *op = type->tp_alloc(type, 0);
-    if (op == NULL) {
+    Module *module = module_of(type);
+    if (module == NULL) {
         return NULL;
     }
-    Module *module = module_of(op);
-    int is_plain = module != NULL && positional == 1;
-    for (Py_ssize_t i = 0; is_plain && i < named; i++) {
+    for (Py_ssize_t i = 0; i < named; i++) {
+        PyObject *name = PyTuple_GET_ITEM(names, i); /* mostly the same object as the word */
         int number = 0;
-        while (number < 4 && PyTuple_GET_ITEM(names, i) != module->objects[words[number]]) {
+        while (number < 5 && name != module->objects[W_BOUNDARY + number]) {
             number++;
         }
-        is_plain = number < 4;
-        if (is_plain) {
-            values[number] = args[positional + i];
+        if (number == 5) {
+            for (number = 0; number < 5 && !is_same(name, module->objects[W_BOUNDARY + number]);) {
+                number++;
+            }
         }
-    }
-    int result = RAISED;
-    if (is_plain) {
-        result = set_up(module, (Parser *)op, args[0], values[0], values[1], values[2], values[3]);
-    }
-    else if (module != NULL) {
-        /* Too many, too few, by another name, or boundary by its own. */
-        PyObject *tuple = PyTuple_New(positional), *dict = PyDict_New();
-        int fine = tuple != NULL && dict != NULL;
-        for (Py_ssize_t i = 0; fine && i < positional; i++) {
-            PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
+        if (number == 5 || (number == 0 && positional > 0)) {
+            PyErr_Format(
+                PyExc_TypeError, "PushMultipartParser() does not expect an argument %R", name);
+            return NULL;
         }
-        for (Py_ssize_t i = 0; fine && i < named; i++) {
-            fine = PyDict_SetItem(dict, PyTuple_GET_ITEM(names, i), args[positional + i]) == 0;
-        }
-        result = fine ? parser_init(op, tuple, dict) : RAISED;
-        Py_XDECREF(tuple);
-        Py_XDECREF(dict);
+        given[number] = args[positional + i];
     }
-    if (result != FINE) {
-        Py_DECREF(op);
+    if (positional == 1) {
+        given[0] = args[0];
+    }
+    if (positional > 1 || given[0] == NULL) {
+        PyErr_SetString(PyExc_TypeError, "PushMultipartParser() takes one positional argument, the boundary");
         return NULL;
+    }
+    PyObject *op = type->tp_alloc(type, 0);
+    if (op != NULL && set_up(module, (Parser *)op, given) < 0) {
+        Py_CLEAR(op);
     }
     return op;
 }
@@ -1910,31 +1490,25 @@ static PyMethodDef parser_methods[] = {
     {"feed", parser_feed, METH_O, feed_doc},
     {"close", parser_close, METH_NOARGS, close_doc},
     {"drop", parser_drop, METH_NOARGS, drop_doc},
-    {"nested", (PyCFunction)(void (*)(void))parser_nested, METH_VARARGS | METH_KEYWORDS, nested_doc},
-    {"forgive", (PyCFunction)(void (*)(void))parser_forgive, METH_VARARGS | METH_KEYWORDS, forgive_doc},
-    {"from_content_type", (PyCFunction)(void (*)(void))parser_from_content_type,
-     METH_VARARGS | METH_KEYWORDS | METH_CLASS, from_content_type_doc},
     {NULL, NULL, 0, NULL},
 };
 
-#define READ_ONLY 1 /* READONLY, Py_READONLY */
-
 static PyMemberDef parser_members[] = {
-    {"boundary", Py_T_OBJECT_EX, offsetof(Parser, boundary), READ_ONLY, "The boundary, without the leading dashes."},
-    {"subtype", Py_T_OBJECT_EX, offsetof(Parser, subtype), READ_ONLY, "The multipart subtype, in lower case."},
-    {"limits", Py_T_OBJECT_EX, offsetof(Parser, limits), READ_ONLY, "The bounds."},
-    {"policy", Py_T_OBJECT_EX, offsetof(Parser, policy), READ_ONLY, "How odd constructs are read."},
+    {"boundary", Py_T_OBJECT_EX, offsetof(Parser, boundary), Py_READONLY, "The boundary, without the leading dashes."},
+    {"subtype", Py_T_OBJECT_EX, offsetof(Parser, subtype), Py_READONLY, "The multipart subtype, in lower case."},
+    {"limits", Py_T_OBJECT_EX, offsetof(Parser, limits), Py_READONLY, "The bounds."},
+    {"policy", Py_T_OBJECT_EX, offsetof(Parser, policy), Py_READONLY, "How odd constructs are read."},
+    {"defects", Py_T_OBJECT_EX, offsetof(Parser, defects), Py_READONLY, "What the policy has forgiven, by offset."},
+    {"_usage", Py_T_OBJECT_EX, offsetof(Parser, usage), 0, NULL},
     {"_depth", Py_T_PYSSIZET, offsetof(Parser, depth), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
 static PyGetSetDef parser_getset[] = {
-    {"part", parser_get_part, NULL, "The part that was begun last; None before the first.", NULL},
-    {"error", parser_get_error, NULL, "The error that ended the parsing, if one did.", NULL},
-    {"ended", parser_get_ended, NULL, "Whether the close-delimiter has been read.", NULL},
-    {"closed", parser_get_closed, NULL, "Whether close() has been called and found the message complete.", NULL},
-    {"defects", parser_get_defects, parser_set_defects, "What the policy has forgiven so far, by offset.", NULL},
-    {"_usage", parser_get_usage, parser_set_usage, NULL, NULL},
+    {"part", parser_get, NULL, "The part that was begun last; None before the first.", (void *)W_PART},
+    {"error", parser_get, NULL, "The error that ended the parsing, if one did.", (void *)W_ERROR},
+    {"ended", parser_get, NULL, "Whether the close-delimiter has been read.", (void *)W_ENDED},
+    {"closed", parser_get, NULL, "Whether close() has been called and found the message complete.", (void *)W_CLOSED},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -1967,7 +1541,7 @@ PyDoc_STRVAR(read_field_block_doc, "read_field_block(block, /)\n--\n\n"
     "The (field name, field value) pairs of a header block; None where a line is not plain or not UTF-8.");
 
 static PyObject *
-accelerator_read_field_block(PyObject *module, PyObject *block)
+accelerator_read_field_block(PyObject *Py_UNUSED(module), PyObject *block)
 {
     if (!PyBytes_CheckExact(block)) {
         PyErr_SetString(PyExc_TypeError, "block must be bytes");
@@ -1975,19 +1549,13 @@ accelerator_read_field_block(PyObject *module, PyObject *block)
     }
     const byte *at = (const byte *)PyBytes_AS_STRING(block), *end = at + PyBytes_GET_SIZE(block);
     PyObject *fields = PyList_New(0);
+    Span name, value;
     while (fields != NULL && at < end) {
-        Field field;
-        at = next_field(at, end, &field);
-        if (at == NULL) {
+        if (!read_field(&at, end, &name, &value)) {
             Py_DECREF(fields);
             Py_RETURN_NONE;
         }
-        PyObject *name = text_of(&field.name), *value = text_of(&field.value), *pair = NULL;
-        if (name != NULL && value != NULL) {
-            pair = PyTuple_Pack(2, name, value);
-        }
-        Py_XDECREF(name);
-        Py_XDECREF(value);
+        PyObject *pair = Py_BuildValue("NN", text_of(&name), text_of(&value));
         if (pair == NULL || PyList_Append(fields, pair) < 0) {
             Py_CLEAR(fields);
         }
@@ -2009,58 +1577,39 @@ find_slots(PyObject *cls, const char *const *names, int size, Py_ssize_t *offset
         if (member == NULL) {
             return RAISED;
         }
-        int is_slot = Py_IS_TYPE(member, &PyMemberDescr_Type)
-            && ((PyMemberDescrObject *)member)->d_member->type == Py_T_OBJECT_EX;
-        offsets[i] = is_slot ? ((PyMemberDescrObject *)member)->d_member->offset : 0;
-        Py_DECREF(member);
-        if (!is_slot) {
+        PyMemberDef *slot = Py_IS_TYPE(member, &PyMemberDescr_Type) ? ((PyMemberDescrObject *)member)->d_member : NULL;
+        Py_DECREF(member); /* the class keeps it */
+        if (slot == NULL || slot->type != Py_T_OBJECT_EX) {
             PyErr_Format(PyExc_TypeError, "%R has no slot %s", cls, names[i]);
             return RAISED;
         }
+        offsets[i] = slot->offset;
     }
     return FINE;
 }
 
-PyDoc_STRVAR(connect_doc, "connect($module, part_begin, part_end, end, reference, limits, default_limits, strict, "
-    "standard, multipart_error, state_error, check_boundary, check_callbacks, /)\n--\n\n"
+PyDoc_STRVAR(connect_doc, "connect($module, part_begin, part_end, end, limits, default_limits, strict, standard, "
+    "lenient, multipart_error, state_error, check_arguments, resume, /)\n--\n\n"
     "Say what the parser is made of; once, before the first is made.");
 
 static PyObject *
 accelerator_connect(PyObject *op, PyObject *args)
 {
     Module *module = PyModule_GetState(op);
-    PyObject *shared[3] = {NULL, NULL, NULL};
     if (PyTuple_GET_SIZE(args) != GIVEN) {
         PyErr_Format(PyExc_TypeError, "connect() takes %d arguments", (int)GIVEN);
         return NULL;
     }
-    PyObject *part_begin = PyTuple_GET_ITEM(args, PART_BEGIN), *limits = PyTuple_GET_ITEM(args, LIMITS);
-    PyObject *reference = PyTuple_GET_ITEM(args, REFERENCE);
-    if (!PyType_Check(part_begin) || !PyType_Check(limits) || !PyType_Check(reference)) {
-        PyErr_SetString(PyExc_TypeError, "part_begin, limits and reference must be classes");
+    if (!PyType_Check(PyTuple_GET_ITEM(args, PART_BEGIN)) || !PyType_Check(PyTuple_GET_ITEM(args, LIMITS))) {
+        PyErr_SetString(PyExc_TypeError, "part_begin and limits must be classes");
         return NULL;
     }
-    if (find_slots(part_begin, SLOT_NAMES, SLOTS, module->slots) < 0
-        || find_slots(limits, BOUND_NAMES, BOUNDS, module->bounds) < 0) {
-        return NULL;
-    }
-    PyObject *bound = PyObject_GetAttrString(reference, "from_content_type"); /* bound to the reference */
-    if (bound != NULL) {
-        shared[0] = PyObject_GetAttrString(bound, "__func__");
-        Py_DECREF(bound);
-    }
-    shared[1] = shared[0] == NULL ? NULL : PyObject_GetAttrString(reference, "nested");
-    shared[2] = shared[1] == NULL ? NULL : PyObject_GetAttrString(reference, "forgive");
-    if (shared[2] == NULL) {
-        Py_XDECREF(shared[0]);
-        Py_XDECREF(shared[1]);
+    if (find_slots(PyTuple_GET_ITEM(args, PART_BEGIN), SLOT_NAMES, SLOTS, module->slots) < 0
+        || find_slots(PyTuple_GET_ITEM(args, LIMITS), BOUND_NAMES, BOUNDS, module->bounds) < 0) {
         return NULL;
     }
     for (int i = 0; i < GIVEN; i++) {
         Py_XSETREF(module->objects[i], Py_NewRef(PyTuple_GET_ITEM(args, i)));
-    }
-    for (int i = 0; i < 3; i++) {
-        Py_XSETREF(module->objects[FROM_CONTENT_TYPE + i], shared[i]);
     }
     module->connected = 1;
     Py_RETURN_NONE;
@@ -2077,8 +1626,8 @@ static int
 accelerator_exec(PyObject *op)
 {
     Module *module = PyModule_GetState(op);
-    for (int i = WORDS; i < OBJECTS; i++) {
-        module->objects[i] = PyUnicode_InternFromString(TEXTS[i - WORDS]);
+    for (int i = GIVEN; i < OBJECTS; i++) {
+        module->objects[i] = PyUnicode_InternFromString(WORDS[i - GIVEN]);
         if (module->objects[i] == NULL) {
             return -1;
         }

@@ -16,7 +16,6 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
@@ -79,7 +78,7 @@ def asgi_headers(scope: AsgiScope) -> CIMultiDict[str]:
     return CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
 
 
-def open_source(content: ByteStream) -> Source:
+def open_source(content: ByteStream | Source) -> Source:
     """The source over ``content``.
 
     :raises TypeError: ``content`` has neither an awaitable ``read(n)`` nor is it an async iterable or bytes.
@@ -95,11 +94,14 @@ def open_source(content: ByteStream) -> Source:
     raise TypeError(f"content must have an async read(), or be an async iterable or bytes, not {type(content)!r}")
 
 
-class Source(ABC):
+class Source:
     """What the readers read from: no more than 256 KiB at a time, and the loop runs meanwhile."""
 
     in_doubt = False
     """Whether it has ended right after a :meth:`receive` that was cancelled."""
+    on_failure: Callable[[], Awaitable[object]] | None = None
+    """For whoever lends what is read from: awaited when an error has ended the message, before that is raised, and
+    perhaps again when it is raised again."""
 
     def __init__(self) -> None:
         self._rest = memoryview(b"")  # of a chunk that was too large to be given at once
@@ -122,9 +124,9 @@ class Source(ABC):
         self._given += len(data)
         return data
 
-    @abstractmethod
     def _next(self) -> Awaitable[bytes | None]:
         """The next bytes, however many; none, or None, at the end."""
+        raise NotImplementedError
 
     async def aclose(self) -> None:
         """Close what this adapter opened; what the caller opened stays open."""

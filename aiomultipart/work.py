@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from typing import Any, TypeVar
 
 from .exceptions import MultipartError
@@ -56,13 +56,13 @@ async def uninterrupted(job: asyncio.Future[T]) -> T:
     raise cancelled
 
 
-async def read_ahead(read: Callable[[], bytes], pieces: int) -> AsyncIterator[bytes]:
-    """What ``read`` gives, called in a thread until it gives nothing, and ahead of whoever takes it.
+async def read_ahead(read: Iterator[bytes], pieces: int) -> AsyncIterator[bytes]:
+    """What ``read`` gives, called for in a thread, and ahead of whoever takes it; a generator is closed with this.
 
     The way to a thread and back takes as long as to read some 256 KiB. So the thread goes on while there is room for
     what it reads; when there is none it is given back, and not kept from others by one who is slow to take bytes.
 
-    :param pieces: for how many there is room; one more is with the caller.
+    :param pieces: for how many there is room; one more is with the caller. With 0, none is read before it is asked for.
     """
     loop = asyncio.get_running_loop()
     ready: deque[bytes] = deque()
@@ -73,15 +73,19 @@ async def read_ahead(read: Callable[[], bytes], pieces: int) -> AsyncIterator[by
         nonlocal goes_on
         goes_on = False
         while not stopped:
-            if len(ready) == pieces:
+            if len(ready) == pieces > 0:
                 goes_on = True
                 return
-            piece = read()
+            piece = next(read, b"")
             if not piece:
                 return
             ready.append(piece)
             del piece  # or it would be kept while the next one is read
-            loop.call_soon_threadsafe(more.set)
+            goes_on = pieces == 0
+            if not more.is_set():  # it is waited for
+                loop.call_soon_threadsafe(more.set)
+            if goes_on:
+                return
 
     def worked(job: asyncio.Future[None]) -> None:
         with contextlib.suppress(asyncio.CancelledError):
@@ -93,7 +97,7 @@ async def read_ahead(read: Callable[[], bytes], pieces: int) -> AsyncIterator[by
         while True:
             piece = ready.popleft() if ready else None
             # That a job is done is news that the loop brings, so nothing of this changes meanwhile.
-            if not ready and goes_on and (job is None or job.done()):
+            if not ready and (pieces or piece is None) and goes_on and (job is None or job.done()):
                 job = loop.run_in_executor(None, work)
                 job.add_done_callback(worked)
             if piece is not None:
@@ -103,12 +107,17 @@ async def read_ahead(read: Callable[[], bytes], pieces: int) -> AsyncIterator[by
                 return
             else:
                 more.clear()
-                await more.wait()
+                if not ready:
+                    await more.wait()
     finally:
         stopped = True
-        if job is not None and not job.done():
-            with contextlib.suppress(Exception):
-                await uninterrupted(job)
+        try:
+            if job is not None and not job.done():
+                with contextlib.suppress(Exception):
+                    await uninterrupted(job)
+        finally:
+            if isinstance(read, Generator):
+                read.close()
 
 
 async def to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:

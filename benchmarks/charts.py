@@ -15,26 +15,29 @@ LENGTH = 372  # of the longest bar
 LINE = 17
 THICK = 11
 MARGIN = 14
+NARROW, NARROW_LABELS, NARROW_LENGTH, NARROW_LINE = 400, 100, 170, 19  # the same, where a phone is to show it
 # The two colours are of Okabe and Ito's palette, which those who confuse red and green can tell apart too.
+# Every rule begins with the class of the drawing, because docs/chart.py makes it a part of a page.
 STYLE = """\
- text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill: #1c1c1c; }
- .title { font-weight: 600; }
- .faint { fill: #5a5a5a; }
- .page { fill: #ffffff; }
- .ours { fill: #0072b2; }
- .peer { fill: #9a9a9a; }
- .floor { fill: none; stroke: #9a9a9a; stroke-dasharray: 3 2; }
- .target { stroke: #b84a00; stroke-width: 2; }
- .missed { fill: #b84a00; font-weight: 600; }
+ .chart text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill: #1c1c1c; }
+ .chart.narrow text { font-size: 13px; }
+ .chart .title { font-weight: 600; }
+ .chart .faint { fill: #5a5a5a; }
+ .chart .page { fill: #ffffff; }
+ .chart .ours { fill: #0072b2; }
+ .chart .peer { fill: #9a9a9a; }
+ .chart .floor { fill: none; stroke: #9a9a9a; stroke-dasharray: 3 2; }
+ .chart .target { stroke: #b84a00; stroke-width: 2; }
+ .chart .missed { fill: #b84a00; font-weight: 600; }
  @media (prefers-color-scheme: dark) {
-  text { fill: #e6e6e6; }
-  .faint { fill: #a8a8a8; }
-  .page { fill: #16181c; }
-  .ours { fill: #56b4e9; }
-  .peer { fill: #7d7d7d; }
-  .floor { stroke: #8d8d8d; }
-  .target { stroke: #ff9d4d; }
-  .missed { fill: #ff9d4d; }
+  .chart text { fill: #e6e6e6; }
+  .chart .faint { fill: #a8a8a8; }
+  .chart .page { fill: #16181c; }
+  .chart .ours { fill: #56b4e9; }
+  .chart .peer { fill: #7d7d7d; }
+  .chart .floor { stroke: #8d8d8d; }
+  .chart .target { stroke: #ff9d4d; }
+  .chart .missed { fill: #ff9d4d; }
  }"""
 
 
@@ -128,18 +131,41 @@ def render(title: str, subtitle: str, blocks: Sequence[Block], longest: float | 
             target = None if number or block.target is None else LABELS + block.target * scale
             lines += _bar(bar, y, max(1.5, bar.length * scale), target)
         y += LINE // 2
-    height = y + MARGIN
+    head = [_text(MARGIN, LINE + 6, title, "title"), _text(MARGIN, 2 * LINE + 6, subtitle, "faint")]
+    return _drawing(title, blocks, [*head, *lines], WIDTH, y + MARGIN)
+
+
+def narrow(title: str, subtitle: str, blocks: Sequence[Block]) -> str:
+    """Draw for a page that people read on a phone: in each block, a shorter bar is better."""
+    lines = [_text(0, NARROW_LINE, subtitle, "faint")]
+    y = NARROW_LINE
+    for block in blocks:
+        y += NARROW_LINE + 14
+        lines.append(_text(0, y, block.title, "title"))
+        scale = NARROW_LENGTH / (max(bar.length for bar in block.bars) or 1)
+        for bar in block.bars:
+            y += NARROW_LINE
+            length = max(2.0, bar.length * scale)
+            lines += [
+                _text(0, y, bar.label),
+                f'<rect class="{bar.kind}" x="{NARROW_LABELS}" y="{y - 11}" width="{length:.1f}" height="13" rx="2"/>',
+                _text(NARROW_LABELS + length + 6, y, bar.text),
+            ]
+    return _drawing(title, blocks, lines, NARROW, y + 8, "chart narrow")
+
+
+def _drawing(
+    title: str, blocks: Sequence[Block], lines: Iterable[str], width: int, height: int, kind: str = "chart"
+) -> str:
     description = " ".join(_sentence(block) for block in blocks)
-    size = f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-labelledby="title desc">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="{kind}" {size} role="img" aria-labelledby="title desc">',
             f'<title id="title">{escape(title)}</title>',
             f'<desc id="desc">{escape(description)}</desc>',
             f"<style>\n{STYLE}\n</style>",
-            f'<rect class="page" width="{WIDTH}" height="{height}" rx="6"/>',
-            _text(MARGIN, LINE + 6, title, "title"),
-            _text(MARGIN, 2 * LINE + 6, subtitle, "faint"),
+            f'<rect class="page" width="{width}" height="{height}" rx="6"/>',
             *lines,
             "</svg>",
             "",

@@ -45,6 +45,8 @@ class Scenario(Generic[Input]):
     """In place of ``contestants`` when their outputs are compared, for those that do not keep all they read."""
     waits: bool = False
     """Whether the contestants give coroutines. They are awaited one after another in one loop, which is not timed."""
+    rounds: int | None = None
+    """How many there are, where one takes seconds; else as many as there is time for."""
     items: int = 1
     """How many parts one input has, to say what one of them costs."""
     octets: int = 0
@@ -77,6 +79,8 @@ def measure(scenario: Scenario[Any], *, seconds: float, least: int, most: int) -
     :param seconds: how long, in rounds; but at ``least`` so many of them, and at ``most``.
     """
     scenario.check()
+    if scenario.rounds is not None:
+        least = most = scenario.rounds
     contestants = {name: run for name, run in scenario.contestants.items() if name not in scenario.rejects}
     order = list(contestants)
     first = order[0]

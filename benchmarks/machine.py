@@ -13,6 +13,8 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from aiomultipart.parser import implementation
+
 from .figures import Limit
 
 PEERS = (
@@ -42,6 +44,7 @@ def surroundings() -> dict[str, str]:
         "interpreter": f"{platform.python_implementation()} {platform.python_version()} ({platform.python_compiler()})",
         "system": platform.platform(),
         "processor": f"{os.cpu_count()} × {_processor()}",
+        "parser": "aiomultipart's parser in C" if implementation == "c" else "aiomultipart's parser in Python",
     }
 
 

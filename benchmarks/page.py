@@ -10,7 +10,13 @@ from . import charts
 from .figures import Figures, Result, Row, Streaming, duration, load_all, memory, quartiles, shown, speed, times
 
 NAME = "performance"
-DIRECTORY = Path(__file__).parents[1] / "docs" / "explanation"
+ROWS = "performance-rows"
+FELT = f"{NAME}/felt.svg"
+ROOT = Path(__file__).parents[1]
+BEHIND = 0.95  # of our time: what is closer is a tie
+DIRECTORY = ROOT / "docs" / "explanation"
+README = ROOT / "README.rst"
+BEGIN, END = ".. begin compared\n", ".. end compared\n"
 
 HEAD = """\
 .. Generated from performance/*.json by "make bench" and "make bench-quick"; do not edit. What is written by hand stands
@@ -19,18 +25,46 @@ HEAD = """\
 Performance
 ===========
 
-How fast aiomultipart is, beside packages that do the same. All figures come from one command, which anybody can
-repeat::
+How fast aiomultipart is, beside packages that do the same.
+"""
+
+ROWS_HEAD = """\
+:orphan:
+
+.. Generated from performance/*.json by "make bench" and "make bench-quick"; do not edit.
+
+All benchmarks
+==============
+
+For those who work on the library: every scenario that ``make bench`` measures, and the bars that it has to reach.
+:doc:`performance` says what users feel. "2.0 ×" beside a package says that aiomultipart is twice as fast as that.
+Ratios hold; absolute times are those of one machine on one day.
+"""
+
+AHEAD = """\
+Where others are ahead
+----------------------
+"""
+
+SHORT = """\
+How it is measured
+------------------
+
+All contestants of a scenario take turns in one process, and a ratio is taken within each turn, so that a slow second of
+the machine is slow for all of them. What each of them read or wrote is compared before anything is timed. Servers are
+processes of their own, on the loopback interface. Memory is that of a fresh process: what it added at its peak while it
+streamed 256 MiB.
+
+Anybody can repeat it, in five minutes::
 
     make bench
 
-What counts is ratios: "2.0 ×" beside a package says that aiomultipart is twice as fast as that. Absolute times are
-those of one machine on one day.
+:doc:`performance-rows` has every scenario, for each Python, and how it is measured in full.
 """
 
 HOW = """\
-How it is measured
-------------------
+How it is measured, in full
+---------------------------
 
 * All contestants of a scenario run in one process and take turns: each round takes one sample of each, in a new order.
   A ratio is taken within each round. What is shown is the median, and in brackets the middle half. So a machine that is
@@ -46,7 +80,8 @@ How it is measured
   it freed since it began. What is shown is what 256 MiB then added to its resident memory, at the peak: buffers, what C
   code takes, threads. Of several runs the largest counts. Where the system does not let a process reset its peak, it is
   what Python's allocator handed out, and the table says so.
-* aiomultipart is measured with its accelerator. Some of the others are compiled, in part or as a whole.
+* Under "The machine" stands which parser of aiomultipart ran: the compiled one is there to be measured. Some of the
+  others are compiled, in part or as a whole.
 
 ``make bench PYTHON=python3.13 VENV=.venv-3.13`` measures with another interpreter, ``BENCH_OPTIONS=--check`` fails when
 a bar is missed, and ``BENCH_OPTIONS="--only MJPEG"`` runs some scenarios, and stores nothing. ``make bench-quick``
@@ -58,16 +93,62 @@ NOTES = """\
 """
 
 
-def render(runs: Sequence[Figures]) -> dict[str, str]:
-    """Make the page and its charts.
+# What people feel: the scenario, and how the chart calls it.
+FELT_SPEEDS = (
+    ("Loopback", "a form of 20 fields to uvicorn", "A form of 20 fields, to uvicorn"),
+    ("Loopback", "a form of 20 fields to aiohttp", "A form of 20 fields, to aiohttp's server"),
+    ("Loopback", "1 GiB to uvicorn, saved", "An upload of 1 GiB, to uvicorn, saved"),
+    ("Loopback", "1 GiB to aiohttp, saved", "An upload of 1 GiB, to aiohttp's server, saved"),
+    ("Reading", "MJPEG, 500 x 30 KB with Content-Length", "A frame of a camera's stream (MJPEG)"),
+)
+FELT_MEMORY = (
+    ("read by iteration", "Memory, while 256 MiB are read chunk by chunk"),
+    ("read a form, its file to disk", "Memory, while a form's 256 MiB go to disk"),
+)
+# The table of the README: a line for each scenario of a group, a column for each package that it is measured against.
+COMPARED_WITH = ("aiohttp", "starlette", "multipart", "streaming-form-data", "requests-toolbelt")
+COMPARED_SPEEDS = (
+    (
+        "100 form fields, parsed",
+        (("Push parsing: small forms", "large form (100 fields), cold"), ("Reading", "100 form fields")),
+    ),
+    (
+        "a file of 32 MB, parsed",
+        (("Push parsing: files", "upload of 32 MB, chunks of 64 KiB"), ("Reading", "32 MB upload, chunks of 64 KiB")),
+    ),
+    (
+        "a form, through a server",
+        (("Loopback", "a form of 20 fields to uvicorn"), ("Loopback", "a form of 20 fields to aiohttp")),
+    ),
+    ("a file of 32 MB, sent", (("Writing", "a file of 32 MB, sent"),)),
+)
+# Starlette has its forms parsed by it.
+STANDS_FOR = {"python-multipart": "starlette"}
+FEATURES = (
+    # in the order of COMPARED_WITH
+    ("reads forms", "✓ ✓ ✓ ✓ ✓ –"),
+    ("reads other multipart bodies, nested ones too", "✓ ✓ – – – part"),
+    ("writes multipart bodies", "✓ ✓ – – – ✓"),
+    ("for asyncio", "✓ ✓ ✓ part – –"),
+    ("without asyncio, or without I/O", "✓ – part ✓ ✓ ✓"),
+    ("a file streams to its place while it arrives", "✓ part – part ✓ –"),
+    ("undoes gzip and base64 of a part as it streams", "✓ part – – – –"),
+    ("limits that answer with an HTTP status", "✓ part part ✓ part –"),
+    ("one set of names for servers and clients", "✓ ✓ – – – –"),
+    ("needs no other package", "– – – ✓ – –"),
+    ("in wide use for years", "– ✓ ✓ ✓ ✓ ✓"),
+)
 
-    :return: texts by path, from the directory of the page.
+
+def render(runs: Sequence[Figures]) -> dict[str, str]:
+    """Make the pages and their charts.
+
+    :return: texts by path, from the directory of the pages.
     """
     files: dict[str, str] = {}
+    files[f"{NAME}.rst"] = "\n".join(_felt(files, runs)).rstrip() + "\n"
     groups = list(dict.fromkeys(result.group for run in runs for result in run.results))
-    lines = [HEAD]
-    if not runs:
-        lines.append("Nothing has been measured yet.\n")
+    lines = [ROWS_HEAD]
     lines += [*_bars(runs), *_shortfalls(runs), *_machines(runs), HOW]
     for group in groups:
         lines += _heading(group)
@@ -84,23 +165,134 @@ def render(runs: Sequence[Figures]) -> dict[str, str]:
                 chart = f"Memory added while 256 MiB are streamed, {_named(run)}"
                 lines += _image(files, chart, f"memory {run.python}", charts.memories(chart, run.memory))
         lines += _table(["", *map(_named, runs)], _memories(runs))
-    files[f"{NAME}.rst"] = "\n".join(lines).rstrip() + "\n"
+    files[f"{ROWS}.rst"] = "\n".join(lines).rstrip() + "\n"
     return files
 
 
-def write(directory: Path = DIRECTORY) -> None:
-    """Write the page and its charts from what is stored in ``performance/``."""
+def compared(readme: str, runs: Sequence[Figures]) -> str:
+    """The README, with its table made anew; as it is where nothing has been measured."""
+    if not runs or BEGIN not in readme:
+        return readme
+    before, _, rest = readme.partition(BEGIN)
+    after = rest.partition(END)[2]
+    return "\n".join([f"{before}{BEGIN}", *_compared(runs[-1]), f"{END}{after}"])
+
+
+def write(directory: Path = DIRECTORY, readme: Path | None = None) -> None:
+    """Write the pages, their charts and the table of the README from what is stored in ``performance/``."""
     kept = directory / NAME
     kept.mkdir(parents=True, exist_ok=True)
     notes = kept / "notes.inc"
     if not notes.exists():
         notes.write_text(NOTES, "utf-8")
-    files = render(load_all(kept))
+    runs = load_all(kept)
+    files = render(runs)
     for path in kept.glob("*.svg"):
         if f"{NAME}/{path.name}" not in files:
             path.unlink()
     for name, text in files.items():
         (directory / name).write_text(text, "utf-8")
+    if readme is not None:
+        readme.write_text(compared(readme.read_text("utf-8"), runs), "utf-8")
+
+
+# What users feel
+
+
+def _felt(files: dict[str, str], runs: Sequence[Figures]) -> list[str]:
+    """The page for users: the newest Python's figures."""
+    if not runs:
+        return [HEAD, "Nothing has been measured yet.\n", f".. include:: {NAME}/notes.inc", "", SHORT]
+    run = runs[-1]
+    blocks = [*_felt_speeds(run), *_felt_memory(run)]
+    if blocks:
+        files[FELT] = charts.narrow("What users feel", f"Shorter is better. {_named(run)}, {run.date}.", blocks)
+    machine = ", ".join(run.surroundings.values())
+    return [
+        HEAD,
+        *([f".. chart:: {FELT}", ""] if blocks else []),
+        f"Measured with {_plain(_named(run))} on {_plain(run.surroundings.get('processor', machine))}, on {run.date}.",
+        "",
+        AHEAD,
+        *_ahead(run),
+        f".. include:: {NAME}/notes.inc",
+        "",
+        SHORT,
+    ]
+
+
+def _felt_speeds(run: Figures) -> Iterator[charts.Block]:
+    by_title = _by_title(run)
+    for group, title, shown_as in FELT_SPEEDS:
+        result = by_title.get((group, title))
+        if result is not None:
+            divided = result.items if title.startswith("MJPEG") else 1
+            rows = [row for row in result.rows if row.seconds is not None and not row.floor]
+            yield charts.Block(
+                shown_as,
+                [
+                    charts.Bar(row.name, row.seconds or 0.0, _felt_text(result, row, divided), _kind(row.name))
+                    for row in rows
+                ],
+            )
+
+
+def _felt_text(result: Result, row: Row, divided: int) -> str:
+    text = duration((row.seconds or 0.0) / divided)
+    return f"{text}, {speed(result.octets, row.seconds)}" if result.octets and row.seconds and divided == 1 else text
+
+
+def _felt_memory(run: Figures) -> Iterator[charts.Block]:
+    for title, shown_as in FELT_MEMORY:
+        for streaming in run.memory:
+            if streaming.title == title:
+                bars = [charts.Bar(row.name, row.octets, memory(row.octets), _kind(row.name)) for row in streaming.rows]
+                yield charts.Block(shown_as, bars)
+
+
+def _kind(name: str) -> str:
+    return "ours" if name == "aiomultipart" else "peer"
+
+
+def _ahead(run: Figures) -> Iterator[str]:
+    """Everything that another package does in less than 95 % of our time."""
+    rows = []
+    for result in run.results:
+        peers = [row for row in result.rows if row.ratios is not None and row.ratios[1] < BEHIND and not row.floor]
+        if peers:
+            cell = ", ".join(f"{_plain(row.name)} {times(1 / row.ratios[1])}" for row in peers if row.ratios)
+            rows.append([f"{_plain(result.group)}: {_plain(result.title)}", cell])
+    if not rows:
+        yield from ("Nowhere, in what is measured.", "")
+        return
+    yield from ("Each of these is so many times as fast as aiomultipart:", "")
+    yield from _table(["", "who is ahead"], rows, [60, 40])
+
+
+# The README
+
+
+def _compared(run: Figures) -> Iterator[str]:
+    """A table of features, and then of speeds."""
+    names = ["aiomultipart", *COMPARED_WITH]
+    yield f"How many times as fast as each aiomultipart is, with {_plain(_named(run))}; below 1 the other is ahead:"
+    yield ""
+    yield from _table(["", *names], _compared_speeds(run), [28, *[12] * 6], "compared")
+    yield 'What each of them does; "part" means that there is something of it, or that it takes code of your own:'
+    yield ""
+    yield from _table(["", *names], ([title, *marks.split()] for title, marks in FEATURES), [28, *[12] * 6], "compared")
+
+
+def _compared_speeds(run: Figures) -> Iterator[list[str]]:
+    by_title = _by_title(run)
+    for title, keys in COMPARED_SPEEDS:
+        cells = dict.fromkeys(COMPARED_WITH, "–")
+        for key in keys:
+            for row in by_title[key].rows if key in by_title else ():
+                name = STANDS_FOR.get(row.name, row.name)
+                if row.ratios is not None and name in cells:
+                    cells[name] = times(row.ratios[1])
+        yield [title, "1", *cells.values()]
 
 
 def _heading(title: str) -> list[str]:
@@ -122,8 +314,12 @@ def _twice(runs: Iterable[Figures]) -> Iterator[str]:
         yield "ratio"
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], widths: Sequence[int] = ()) -> list[str]:
+def _table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], widths: Sequence[int] = (), kind: str = ""
+) -> list[str]:
     lines = [".. list-table::", "   :header-rows: 1"]
+    if kind:
+        lines.append(f"   :class: {kind}")
     if widths:
         lines.append(f"   :widths: {' '.join(map(str, widths))}")
     lines.append("")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from aiomultipart.limits import Limits
-from aiomultipart.parser import END, PART_END, PartBegin, PushMultipartParser
+from aiomultipart.parser import END, PART_END, PartBegin, PushMultipartParser, implementation, push
 
 from .harness import Scenario, available
 
@@ -28,12 +28,12 @@ Parts: TypeAlias = list[tuple[str | None, str | None, str | None, object]]
 Parse: TypeAlias = Callable[[Message], Parts]
 
 
-def _ours(keep: bool, limits: Limits | None = None) -> Parse:
+def _ours(keep: bool, limits: Limits | None = None, cls: type[push.PushMultipartParser] = PushMultipartParser) -> Parse:
     def parse(message: Message) -> Parts:
         parts: Parts = []
         chunks: list[bytes] = []
         size = 0
-        parser = PushMultipartParser(BOUNDARY, subtype="form-data", limits=limits)
+        parser = cls(BOUNDARY, subtype="form-data", limits=limits)
         for chunk in message:
             for event in parser.feed(chunk):
                 if isinstance(event, PartBegin):
@@ -255,10 +255,16 @@ PEERS = {
     "emmett-core": _emmett_core,
 }
 FORMS, FILES, WORST = (f"Push parsing: {what}" for what in ("small forms", "files", "worst cases"))
-OURS, FIND = "aiomultipart", "bytes.find alone"
-JOINING: dict[str, Parse] = {OURS: _ours(keep=True), **available(PEERS, keep=True)}
-SUMMING: dict[str, Parse] = {OURS: _ours(keep=False), **available(PEERS, keep=False)}
+OURS, REFERENCE, FIND = "aiomultipart", "the same in Python", "bytes.find alone"
 WITH_JUNK = Limits(max_preamble=None, max_epilogue=None)
+
+
+def _contestants(*, keep: bool, limits: Limits | None = None) -> dict[str, Parse]:
+    """Ours, without its accelerator too if it has one, and the others."""
+    ours = {OURS: _ours(keep, limits)}
+    if implementation == "c":
+        ours[REFERENCE] = _ours(keep, limits, push.PushMultipartParser)
+    return {**ours, **available(PEERS, keep=keep)}
 
 
 def _render(*parts: tuple[str, bytes]) -> bytes:
@@ -310,11 +316,12 @@ def _small(
     return Scenario(
         group=FORMS,
         title=title,
-        contestants=JOINING,
+        contestants=_contestants(keep=True),
         # Several in one sample, so that each sample has its share of what a full cache costs.
         inputs=lambda serial: [_form(f"{serial:05}-{i:03}", fields, chunk) if cold else again for i in range(messages)],
+        floors=frozenset({REFERENCE}),
         best=best,
-        bars={} if best is None else {"multipart": best},  # the fastest of those that are Python
+        bars={REFERENCE: 1.0},
         items=fields or 1,
     )
 
@@ -326,18 +333,19 @@ def _large(
     bars = {"1.4": 0.8 if junk else 2.0, "16": 2.0, "64": best}
     message = functools.cache(render)
     cut = functools.lru_cache(1)(lambda chunk: _cut(message(), chunk))
-    ours = functools.partial(_ours, limits=WITH_JUNK if junk else None)
+    limits = WITH_JUNK if junk else None
     rejecting = frozenset({"python-multipart", "streaming-form-data"}) if junk else frozenset()
     return [
         Scenario(
             group=group,
             title=f"{title}, chunks of {name} KiB",
-            contestants={**SUMMING, OURS: ours(keep=False), FIND: _find},
-            exact={**JOINING, OURS: ours(keep=True)},
+            contestants={**_contestants(keep=False, limits=limits), FIND: _find},
+            exact=_contestants(keep=True, limits=limits),
             inputs=lambda _, chunk=chunk: [cut(chunk)] * times,  # type: ignore[misc]  # a lambda's default
-            floors=frozenset({FIND}),
+            floors=frozenset({REFERENCE, FIND}),
             rejects=rejecting,
             best=bars[name],
+            bars={REFERENCE: 1.0},
             octets=size,
         )
         for name, chunk in CHUNKS.items()

@@ -93,6 +93,15 @@ async def _fields(library: Library, message: Message) -> object:
     return fields
 
 
+async def _typed_fields(library: Library, message: Message) -> object:
+    reader = _reader(library, message, "form-data")
+    fields = []
+    while (part := await reader.next()) is not None:
+        content_type = part.content_type if library is aiomultipart else part.headers["Content-Type"]
+        fields.append((part.name, content_type, await part.read()))
+    return fields
+
+
 async def _parsed_fields(message: Message) -> object:
     stream = arriving(message, WINDOW)
     parser = PushMultipartParser(BOUNDARY, subtype="form-data")
@@ -121,6 +130,12 @@ async def _parts(library: Library, message: Message, *, subtype: str = "mixed") 
         else:
             parts.append((part.name, part.filename, part.headers["Content-Type"], await part.read()))
     return parts
+
+
+async def _frames(message: Message) -> object:
+    content_type = HEADERS["x-mixed-replace"]["Content-Type"]
+    stream = aiomultipart.frames(arriving(message, WINDOW), content_type=content_type)
+    return [(None, None, frame.content_type, frame.data) async for frame in stream]
 
 
 async def _skip(library: Library, message: Message) -> object:
@@ -179,9 +194,9 @@ def _codec_alone(decode: Callable[[bytes], bytes], body: bytes) -> dict[str, Con
 # What is read
 
 
-def _form(fields: int) -> Callable[[str], bytes]:
+def _form(fields: int, more: str = "") -> Callable[[str], bytes]:
     return lambda tag: _rendered(
-        (f'Content-Disposition: form-data; name="{tag}-field{i}"', f"value of field {i}".encode())
+        (f'Content-Disposition: form-data; name="{tag}-field{i}"{more}', f"value of field {i}".encode())
         for i in range(fields)
     )
 
@@ -259,7 +274,7 @@ def _records(size: int) -> bytes:
 
 def _scenarios() -> Iterable[Scenario[Message]]:
     fields_floor: dict[str, Contestant] = {PARSER: _parsed_fields}
-    for fields, messages in ((100, 5), (1000, 1)):
+    for fields, messages, fields_bar in ((100, 5, 50.0), (1000, 1, 60.0)):
         for title, inputs in (
             (f"{fields} form fields", _cold(_form(fields), messages)),
             (f"{fields} form fields, warm", _same(_form(fields)("w"), messages)),
@@ -270,17 +285,26 @@ def _scenarios() -> Iterable[Scenario[Message]]:
                 contestants=_both(_fields) | fields_floor,
                 floors=frozenset(fields_floor),
                 inputs=inputs,
-                bars={AIOHTTP: 30.0},
+                bars={AIOHTTP: fields_bar},
                 waits=True,
                 items=fields,
             )
-    for title, counted in (("with", True), ("without", False)):
+    yield Scenario(
+        group=GROUP,
+        title="100 form fields with a Content-Type",
+        contestants=_both(_typed_fields),
+        inputs=_cold(_form(100, "\r\nContent-Type: text/plain"), 5),
+        bars={AIOHTTP: 36.0},
+        waits=True,
+        items=100,
+    )
+    for title, counted, bar in (("with", True, 5.0), ("without", False, 9.0)):
         yield Scenario(
             group=GROUP,
             title=f"1000 mixed parts {title} Content-Length",
             contestants=_both(_parts),
             inputs=_cold(_json_parts(1000, counted=counted), 1),
-            bars={AIOHTTP: 4.0},
+            bars={AIOHTTP: bar},
             waits=True,
             items=1000,
         )
@@ -289,7 +313,7 @@ def _scenarios() -> Iterable[Scenario[Message]]:
         title="three levels of nesting, 100 leaves",
         contestants=_both(_parts),
         inputs=_cold(_tree, 5),
-        bars={AIOHTTP: 4.0},
+        bars={AIOHTTP: 5.0},
         waits=True,
         items=100,
     )
@@ -301,19 +325,33 @@ def _scenarios() -> Iterable[Scenario[Message]]:
         exact=_both(_skip),
         floors=frozenset({STREAM}),
         inputs=_same(skipped),
-        bars={AIOHTTP: 4.0},
+        bars={AIOHTTP: 7.5},
         waits=True,
         items=100,
         octets=len(skipped),
     )
     yield from _uploads()
-    for title, counted, bar in (("with", True, 2.0), ("without", False, 4.0)):
+    for title, counted, bar in (("with", True, 1.7), ("without", False, 4.3)):
         video = _video(500, 30_000, counted=counted)
+        by_reader = _both(functools.partial(_parts, subtype="x-mixed-replace"))
         yield Scenario(
             group=GROUP,
             title=f"MJPEG, 500 x 30 KB {title} Content-Length",
-            contestants=_both(functools.partial(_parts, subtype="x-mixed-replace")) | {STREAM: _streamed_whole},
-            exact=_both(functools.partial(_parts, subtype="x-mixed-replace")),
+            contestants=by_reader | {STREAM: _streamed_whole},
+            exact=by_reader,
+            floors=frozenset({STREAM}),
+            inputs=_same(video),
+            bars={AIOHTTP: bar},
+            waits=True,
+            items=500,
+            octets=len(video),
+        )
+        by_frames = {OURS: _frames, AIOHTTP: by_reader[AIOHTTP]}
+        yield Scenario(
+            group=GROUP,
+            title=f"MJPEG by frames(), 500 x 30 KB {title} Content-Length",
+            contestants=by_frames | {STREAM: _streamed_whole},
+            exact=by_frames,
             floors=frozenset({STREAM}),
             inputs=_same(video),
             bars={AIOHTTP: bar},
@@ -336,8 +374,8 @@ def _uploads() -> Iterable[Scenario[Message]]:
         return by_chunks(use) | {OURS: functools.partial(_iterated, use=use)}
 
     for title, contestants, bar in (
-        ("chunks of 64 KiB", functools.partial(by_chunks, size=(CHUNK,)), 1.4),
-        ("default iteration", by_default, 2.0),
+        ("chunks of 64 KiB", functools.partial(by_chunks, size=(CHUNK,)), 1.7),
+        ("default iteration", by_default, 3.0),
     ):
         yield Scenario(
             group=GROUP,
@@ -357,7 +395,7 @@ def _uploads() -> Iterable[Scenario[Message]]:
         exact=_both(_whole),
         floors=frozenset({STREAM}),
         inputs=_same(upload),
-        bars={AIOHTTP: 2.0},
+        bars={AIOHTTP: 1.2},
         waits=True,
         octets=len(upload),
     )
@@ -370,16 +408,16 @@ def _decoded() -> Iterable[Scenario[Message]]:
     base64_head = "Content-Type: image/png\r\nContent-Transfer-Encoding: base64"
     gzip_head = "Content-Type: application/json\r\nContent-Encoding: gzip"
     for title, head, body, bare, size, bar in (
-        ("4 MB of base64, flat", base64_head, base64.b64encode(data), binascii.a2b_base64, len(data), 1.4),
+        ("4 MB of base64, flat", base64_head, base64.b64encode(data), binascii.a2b_base64, len(data), 1.15),
         (
             "4 MB of base64, in lines",
             base64_head,
             base64.encodebytes(data).strip().replace(b"\n", b"\r\n"),
             binascii.a2b_base64,
             len(data),
-            1.4,
+            1.2,
         ),
-        ("gzip to 16 MB", gzip_head, gzip.compress(records, 6), _gunzip, len(records), 1.2),
+        ("gzip to 16 MB", gzip_head, gzip.compress(records, 6), _gunzip, len(records), 1.0),
     ):
         yield Scenario(
             group=GROUP,

@@ -41,6 +41,8 @@ def measure_all(scenarios: Sequence[Scenario[Any]], *, seconds: float, quick: bo
     limits = machine.Limits()
     results: list[figures.Result] = []
     groups = list(dict.fromkeys(scenario.group for scenario in scenarios))
+    if quick:
+        scenarios = [scenario for scenario in scenarios if scenario.rounds is None]
     ordered = sorted(scenarios, key=lambda scenario: groups.index(scenario.group))
     for _, group in itertools.groupby(ordered, key=lambda scenario: scenario.group):
         of_group: list[figures.Result] = []
@@ -76,7 +78,7 @@ def keep(found: figures.Figures, directory: Path = page.DIRECTORY) -> None:
     path = figures.store(found, directory / page.NAME)
     if path is None:
         print(f"The figures of a whole run with {found.python} stay on the page; a quick one does not replace them.")
-    page.write(directory)
+    page.write(directory, page.README if directory == page.DIRECTORY else None)
     print(f"Written: {directory / page.NAME}.rst")
 
 
@@ -99,7 +101,7 @@ def main(
     parser.add_argument("--page", action="store_true", help="only write the page, from the figures that are stored")
     options = parser.parse_args(arguments)
     if options.page:
-        page.write(directory)
+        page.write(directory, page.README if directory == page.DIRECTORY else None)
         return 0
     every = scenarios_of() if scenarios is None else scenarios
     chosen = [scenario for scenario in every if (options.only or "") in f"{scenario.group}: {scenario.title}"]

@@ -35,7 +35,6 @@ from urllib3 import encode_multipart_formdata
 
 import aiomultipart
 from aiomultipart import hdrs
-from aiomultipart.writing.layout import Frames
 
 from .harness import Scenario
 
@@ -364,22 +363,21 @@ def _frames(library: Library, jpegs: Sequence[bytes]) -> Iterable[_Frame]:
             yield _Frame(writer)
 
 
-class _DelimiterAfter:
-    """Parts with the delimiter after each, and no writer for each."""
+class _Stream:
+    """All of them by a FrameStream, which sends what a viewer waits for after each."""
 
     def __init__(self, jpegs: Sequence[bytes]) -> None:
         self._jpegs = jpegs
 
     async def write(self, sink: Any) -> None:
-        frames = Frames(BOUNDARY)
-        await sink.write(frames.start)
         last = len(self._jpegs) - 1
-        for number, jpeg in enumerate(self._jpegs):
-            await sink.write(frames.frame(jpeg, [("Content-Type", "image/jpeg")], last=number == last))
+        async with aiomultipart.FrameStream(sink, boundary=BOUNDARY) as stream:
+            for number, jpeg in enumerate(self._jpegs):
+                await stream.send(jpeg, "image/jpeg", last=number == last)
 
 
-def _frames_with_the_delimiter_after(_: Library, jpegs: Sequence[bytes]) -> Iterable[_DelimiterAfter]:
-    return (_DelimiterAfter(jpegs),)
+def _frame_stream(_: Library, jpegs: Sequence[bytes]) -> Iterable[_Stream]:
+    return (_Stream(jpegs),)
 
 
 def _frames_by_hand(jpegs: Sequence[bytes]) -> Iterable[bytes]:
@@ -600,7 +598,7 @@ SCENARIOS: list[Scenario[Any]] = list(
         _scenarios(
             "MJPEG, 500 x 30 KB",
             {
-                OURS: _frames_with_the_delimiter_after,
+                OURS: _frame_stream,
                 EACH: _frames,
                 AIOHTTP: _frames,
                 WRITTEN_FLOOR: _frames_by_hand_with_asyncio,

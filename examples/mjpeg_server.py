@@ -11,16 +11,14 @@ import asyncio
 import colorsys
 import io
 import math
-from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from aiohttp import web
 from PIL import Image, ImageDraw, ImageFont
 
-from aiomultipart import MultipartWriter, hdrs
+from aiomultipart import FrameBroadcast
 
 WIDTH, HEIGHT = 640, 360
-BOUNDARY = "frame"
 FONT = ImageFont.load_default(26)
 PAGE = """\
 <!doctype html>
@@ -69,42 +67,18 @@ def draw(number: int) -> bytes:
     return jpeg.getvalue()
 
 
-class Camera:
-    """Draws frames, and hands the newest one to all viewers."""
-
-    def __init__(self, fps: float) -> None:
-        self.viewers = 0
-        self._interval = 1 / fps
-        self._newest = 0, b""
-        self._changed = asyncio.Condition()
-        self._stopped = False
-
-    async def run(self) -> None:
-        """Draw until stopped; drawing takes a thread, so that sending goes on meanwhile."""
-        due = asyncio.get_running_loop().time()
-        while not self._stopped:
-            number = self._newest[0] + 1
-            jpeg = await asyncio.to_thread(draw, number)
-            async with self._changed:
-                self._newest = number, jpeg
-                self._changed.notify_all()
-            due = max(due + self._interval, asyncio.get_running_loop().time())
-            await asyncio.sleep(due - asyncio.get_running_loop().time())
-
-    async def stop(self) -> None:
-        """Draw no more, and let the streams end."""
-        async with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
-
-    async def newer_than(self, number: int) -> tuple[int, bytes] | None:
-        """The newest frame and its number, once there is one after ``number``; None when there will be no more."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._stopped or self._newest[0] > number)
-        return None if self._stopped else self._newest
+CAMERA = web.AppKey("camera", FrameBroadcast)
+FILMING = web.AppKey("filming", asyncio.Task[None])
 
 
-CAMERA = web.AppKey("camera", Camera)
+async def film(camera: FrameBroadcast, fps: float) -> None:
+    """Draw for ever; that takes a thread, so that sending goes on meanwhile."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while True:
+        camera.publish(await asyncio.to_thread(draw, camera.published))
+        due = max(due + 1 / fps, loop.time())
+        await asyncio.sleep(due - loop.time())
 
 
 async def page(_request: web.Request) -> web.Response:
@@ -119,24 +93,8 @@ async def viewers(request: web.Request) -> web.Response:
 
 async def stream(request: web.Request) -> web.StreamResponse:
     """Frame after frame, each replacing the one before it."""
-    camera = request.app[CAMERA]
-    response = web.StreamResponse(
-        headers={hdrs.CONTENT_TYPE: f"multipart/x-mixed-replace; boundary={BOUNDARY}", "Cache-Control": "no-store"}
-    )
-    await response.prepare(request)
-    camera.viewers += 1
-    try:
-        number = 0
-        while (newest := await camera.newer_than(number)) is not None:
-            number, jpeg = newest
-            with MultipartWriter("x-mixed-replace", boundary=BOUNDARY) as frame:
-                frame.append(jpeg, {hdrs.CONTENT_TYPE: "image/jpeg"})
-                await frame.write(response, close_boundary=False)  # waits until this viewer has taken it
-        await response.write(f"--{BOUNDARY}--\r\n".encode())
-    except ConnectionResetError:
-        pass  # the viewer has left
-    finally:
-        camera.viewers -= 1
+    response = web.StreamResponse()
+    await request.app[CAMERA].serve(response, request)
     return response
 
 
@@ -144,19 +102,19 @@ def make_app(fps: float = 15) -> web.Application:
     """The server, without a place to listen at."""
     app = web.Application()
     app.add_routes([web.get("/", page), web.get("/stream", stream), web.get("/viewers", viewers)])
+    app[CAMERA] = FrameBroadcast()
 
-    async def filming(app: web.Application) -> AsyncIterator[None]:
-        app[CAMERA] = Camera(fps)
-        task = asyncio.create_task(app[CAMERA].run())
-        yield
-        await task
+    async def begin(app: web.Application) -> None:
+        app[FILMING] = asyncio.create_task(film(app[CAMERA], fps))
 
-    async def stop(app: web.Application) -> None:
+    async def end(app: web.Application) -> None:
+        app[FILMING].cancel()
+        await asyncio.wait((app[FILMING],))
         # The streams have no end of their own; the server would wait for them.
-        await app[CAMERA].stop()
+        app[CAMERA].close()
 
-    app.cleanup_ctx.append(filming)
-    app.on_shutdown.append(stop)
+    app.on_startup.append(begin)
+    app.on_shutdown.append(end)
     return app
 
 

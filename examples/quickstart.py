@@ -1,8 +1,8 @@
 """Read a nested multipart message with aiohttp and with httpx, send it back, and show what arrived.
 
 A server on the loopback interface sends JSON, a gzip part, a base64 part and, one level deeper, two files. Each client
-reads them, then builds the same message with MultipartWriter and posts it; the server answers what it saw. Each way
-fills a table; the program fails unless everything arrived as it was sent.
+reads them, then builds the same message with MultipartWriter and posts it; the server answers what it saw. A table has
+the ways side by side; the program fails unless everything arrived as it was sent.
 """
 
 import asyncio
@@ -29,6 +29,8 @@ PRICES = b"item,price\r\n" + b"coffee,3.20\r\n" * 10_000
 INVOICE = b"%PDF-1.7\n" + bytes(range(256)) * 100
 MENU = "<h1>Menü</h1>\n".encode()
 PHOTO = b"\x89PNG\r\n\x1a\n" + bytes(200_000)
+BODIES = (ORDER, PRICES, INVOICE, MENU, PHOTO)
+WIDE, MEDIUM = 110, 70  # columns of a terminal that has room for types and encodings; for a column for each way
 
 
 def message(boundary: bytes, parts: list[tuple[bytes, bytes]]) -> bytes:
@@ -136,7 +138,7 @@ async def by_aiohttp(url: str) -> dict[str, list[Arrival]]:
             read = await collect(MultipartReader.from_response(response))
         async with session.post(url, data=build()) as response:
             sent = [Arrival(*row) for row in await response.json()]
-    return {"Read with aiohttp": read, "Sent with aiohttp": sent}
+    return {"aiohttp reads": read, "aiohttp sends": sent}
 
 
 async def by_httpx(url: str, client: httpx.AsyncClient) -> dict[str, list[Arrival]]:
@@ -147,7 +149,7 @@ async def by_httpx(url: str, client: httpx.AsyncClient) -> dict[str, list[Arriva
         message = build()
         response = await client.post(url, content=message, headers=message.http_headers())
         sent = [Arrival(*row) for row in response.json()]
-    return {"Read with httpx": read, "Sent with httpx": sent}
+    return {"httpx reads": read, "httpx sends": sent}
 
 
 async def exchange(httpx_client: httpx.AsyncClient) -> dict[str, list[Arrival]]:
@@ -156,30 +158,48 @@ async def exchange(httpx_client: httpx.AsyncClient) -> dict[str, list[Arrival]]:
         return await by_aiohttp(url) | await by_httpx(url, httpx_client)
 
 
-def table_of(title: str, arrivals: list[Arrival]) -> Table:
-    """One way's table."""
-    table = Table("Level", "Name", "Type", "Encoding", "Size", "SHA-256", title=title)
-    table.columns[4].justify = "right"
-    for level, name, content_type, encoding, size, sha256 in arrivals:
-        cells = (str(level), name, content_type, encoding, f"{size:,}", sha256[:12])
-        table.add_row(*map(Text, cells))  # Text, for what was received is no markup
+def table_of(arrived: dict[str, list[Arrival]], console: Console) -> Table:
+    """All ways side by side: each part in a row, and how it arrived in each way."""
+    wide, medium = console.width >= WIDE, console.width >= MEDIUM
+    same = "✓" if console.encoding.startswith("utf") else "ok"
+    table = Table("Part", *(["Type", "Encoding"] if wide else []), title="One message, four ways")
+    table.add_column("Bytes", justify="right")
+    for way in arrived if medium else ["Ways"]:
+        table.add_column(way, justify="center")
+    first, *_ = arrived.values()
+    for number, (arrival, body) in enumerate(zip(first, BODIES, strict=True)):
+        name = "  " * (arrival.level - 1) + (arrival.name or "(no name)")
+        what = [name, arrival.content_type, arrival.encoding] if wide else [name]
+        expected = hashlib.sha256(body).hexdigest()
+        right = [way[number].sha256 == expected for way in arrived.values()]
+        if medium:
+            marks = [Text(same, "green") if each else Text("differs", "bold red") for each in right]
+        else:
+            marks = [Text(f"{sum(right)} of {len(right)}", "green" if all(right) else "bold red")]
+        table.add_row(*map(Text, what), f"{arrival.size:,}", *marks)  # Text, for what was received is no markup
     return table
 
 
-def main() -> int:
-    """Serve, read, send, show and compare; the exit status."""
+def show(console: Console) -> bool:
+    """Serve, read, send and compare, and show the table; whether everything arrived as it was sent."""
     # Made outside the event loop, since it loads certificates; no proxy of the environment leads to this machine.
     httpx_client = httpx.AsyncClient(trust_env=False)
     arrived = asyncio.run(exchange(httpx_client))
-    console = Console()
-    for title, arrivals in arrived.items():
-        console.print(table_of(title, arrivals))
     ways = list(arrived.values())
-    hashes = [hashlib.sha256(body).hexdigest() for body in (ORDER, PRICES, INVOICE, MENU, PHOTO)]
-    if any(way != ways[0] for way in ways) or [arrival.sha256 for arrival in ways[0]] != hashes:
+    if any(len(way) != len(BODIES) for way in ways):
+        return False
+    console.print(table_of(arrived, console))
+    hashes = [hashlib.sha256(body).hexdigest() for body in BODIES]
+    return all(way == ways[0] for way in ways) and [arrival.sha256 for arrival in ways[0]] == hashes
+
+
+def main() -> int:
+    """Show it; the exit status."""
+    console = Console()
+    if not show(console):
         console.print("What arrived is not what was sent.")
         return 1
-    console.print(f"Both clients read and sent the same {len(hashes)} parts; each arrived as it was sent.")
+    console.print(f"Both clients read and sent the same {len(BODIES)} parts; each arrived as it was sent.")
     return 0
 
 

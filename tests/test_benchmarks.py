@@ -129,7 +129,7 @@ def test_what_is_rejected_is_not_timed(tmp_path, capsys) -> None:
     contestants = {"ours": twice, "theirs": refuse}
     assert run(tmp_path, "--check", contestants=contestants, rejects=frozenset({"theirs"}), best=IMPOSSIBLE) == 0
     assert re.search("theirs .* rejects", capsys.readouterr().out)
-    assert "rejects" in (tmp_path / "performance.rst").read_text("utf-8")
+    assert "rejects" in (tmp_path / "performance-rows.rst").read_text("utf-8")
 
 
 def test_a_rejection_must_be_declared_and_true(tmp_path) -> None:
@@ -151,7 +151,7 @@ def test_a_missing_package_is_left_out_and_named(tmp_path) -> None:
     assert run(tmp_path) == 0
     (found,) = load_all(tmp_path / "performance")
     assert set(found.absent) == {"missing", "benchmarks.no_such_module (and so all of no_such_module)"}
-    assert "missing" in (tmp_path / "performance.rst").read_text("utf-8")
+    assert "missing" in (tmp_path / "performance-rows.rst").read_text("utf-8")
 
 
 # What is stored
@@ -173,7 +173,7 @@ def test_a_quick_run_does_not_replace_a_whole_one(tmp_path, capsys) -> None:
 
 def test_a_quick_run_is_marked(tmp_path) -> None:
     assert run(tmp_path, "--quick") == 0
-    assert "(quick run)" in (tmp_path / "performance.rst").read_text("utf-8")
+    assert "(quick run)" in (tmp_path / "performance-rows.rst").read_text("utf-8")
 
 
 def test_part_of_a_run_is_not_stored(tmp_path) -> None:
@@ -191,21 +191,77 @@ def test_pythons_are_in_order(tmp_path) -> None:
 
 
 def test_the_page_is_what_is_generated_from_the_figures() -> None:
-    files = page.render(load_all(page.DIRECTORY / page.NAME))
+    runs = load_all(page.DIRECTORY / page.NAME)
+    files = page.render(runs)
     assert {
         path.relative_to(page.DIRECTORY).as_posix() for path in (page.DIRECTORY / page.NAME).glob("*.svg")
-    } == files.keys() - {"performance.rst"}
+    } == files.keys() - {"performance.rst", "performance-rows.rst"}
     for name, text in files.items():
         assert (page.DIRECTORY / name).read_text("utf-8") == text, "run python -m benchmarks --page"
+    readme = page.README.read_text("utf-8")
+    assert page.compared(readme, runs) == readme, "run python -m benchmarks --page"
 
 
 def test_the_page_names_what_falls_short() -> None:
-    text = page.render([figures(), figures(python="CPython 3.13", results=(), memory=())])["performance.rst"]
+    text = page.render([figures(), figures(python="CPython 3.13", results=(), memory=())])["performance-rows.rst"]
     assert r"* Doubling: \`one\` \*number\_: 2.00 × theirs <&>, the bar is 3 ×" in text
     assert "* Memory: read: 3 MiB, the bar is under 1 MiB" in text
     assert "CPython 3.13: nothing." in text
     assert "**2.00 ×** theirs <&> ✗" in text
+
+
+def felt(**changes) -> Figures:
+    """Figures of what users feel, and of something in which another one is ahead."""
+    rows = (
+        Row("aiomultipart", 1e-3),
+        Row("starlette", 2e-3, (1.9, 2.0, 2.1)),
+        Row("not parsed", 1e-4, (0.1, 0.1, 0.1), None, floor=True),
+    )
+    behind = (
+        Row("aiomultipart", 1e-3),
+        Row("requests-toolbelt", 5e-4, (0.4, 0.5, 0.6)),
+        Row("aiohttp", 1e-3, (0.9, 0.97, 1.0)),
+    )
+    results = (
+        Result("Loopback", "a form of 20 fields to uvicorn", 20, 0, rows),
+        Result("Writing", "a file of 32 MB, sent", 1, 32 * 10**6, behind),
+    )
+    memory = (Streaming("read by iteration", (Peak("aiomultipart", 2**20), Peak("aiohttp", 2**28))),)
+    return figures(results=results, memory=memory, surroundings={"processor": "2 × Z80"}, **changes)
+
+
+def test_the_page_for_users_shows_the_newest_python_and_who_is_ahead() -> None:
+    files = page.render([figures(), felt(python="CPython 3.13")])
+    text = files["performance.rst"]
+    assert "Measured with CPython 3.13 on 2 × Z80, on 2026-11-21." in text
+    assert "* - Writing: a file of 32 MB, sent\n     - requests-toolbelt 2.00 ×\n" in text  # 3 % are a tie
     assert ".. include:: performance/notes.inc" in text
+    assert ".. chart:: performance/felt.svg" in text
+    root = ElementTree.fromstring(files["performance/felt.svg"])
+    description = root.findtext("{http://www.w3.org/2000/svg}desc")
+    assert description == (
+        "A form of 20 fields, to uvicorn: aiomultipart 1.00 ms, starlette 2.00 ms. "
+        "Memory, while 256 MiB are read chunk by chunk: aiomultipart 1 MiB, aiohttp 256 MiB."
+    )
+
+
+def test_the_table_of_the_readme_is_made_anew() -> None:
+    readme = "Before\n.. begin compared\nold\n.. end compared\nAfter\n"
+    made = page.compared(readme, [felt()])
+    assert made.startswith("Before\n.. begin compared\n")
+    assert made.endswith("\n.. end compared\nAfter\n")
+    assert "old" not in made
+    assert (
+        "   * - a file of 32 MB, sent\n     - 1\n     - 0.97 ×\n     - –\n     - –\n     - –\n     - 0.50 ×\n" in made
+    )
+    assert page.compared(made, [felt()]) == made
+    assert page.compared(readme, []) == readme
+
+
+def test_features_are_said_of_every_package() -> None:
+    for title, marks in page.FEATURES:
+        assert len(marks.split()) == 1 + len(page.COMPARED_WITH), title
+        assert set(marks.split()) <= {"✓", "–", "part"}
 
 
 def test_the_notes_are_left_alone_and_old_charts_removed(tmp_path) -> None:

@@ -6,6 +6,7 @@ import io
 import sys
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Iterator
 from typing import ClassVar, Final
 
 from aiomultipart.exceptions import CodecError, LimitExceeded, MultipartError, StateError
@@ -45,6 +46,17 @@ class Codec(ABC):
     @abstractmethod
     def at_eof(self) -> bool:
         """Whether the input has ended without an error and :meth:`read` has given ``b""`` since."""
+
+    def pieces(self) -> Iterator[bytes]:
+        """All output that needs no more input, in pieces of at most 64 KiB; what it raises is that of :meth:`read`."""
+        while piece := self.read(SLICE):
+            yield piece
+
+    def whole(self, data: bytes) -> bytes:
+        """The output for an input that is all here; what it raises is that of :meth:`read`."""
+        self.feed_data(data)
+        self.feed_eof()
+        return b"".join(self.pieces())
 
 
 class Stage(Codec):

@@ -30,7 +30,7 @@ from aiomultipart.grammar.ranges import (
 from aiomultipart.limits import Limits
 from aiomultipart.parser import PART_END, Event, PartBegin, PushMultipartParser
 from aiomultipart.policy import FORGIVE, Policy
-from aiomultipart.reading.body import Body
+from aiomultipart.reading.message import Cursor
 from aiomultipart.reading.part import BodyPartReader
 from aiomultipart.reading.reader import MultipartReader
 from aiomultipart.reading.response import MultipartResponseWrapper, Response, content_of, named
@@ -195,16 +195,16 @@ class _WatchedParser(PushMultipartParser):
         return self.watch.follow(super().close())
 
 
-def _leaf(_headers: HeaderItems, body: Body) -> BodyPartReader:
+def _leaf(_headers: HeaderItems, content: Cursor) -> BodyPartReader:
     """A part of a file that is multipart is a part of a file."""
-    return BodyPartReader.of_body(body)
+    return BodyPartReader(b"", None, content)
 
 
 class _Reader(MultipartReader):
     multipart_reader_cls = cast("type[MultipartReader]", staticmethod(_leaf))
 
     def __init__(
-        self, headers: HeaderItems, content: ByteStream, watch: _Watch | None, limits: Limits | None, policy: Policy
+        self, headers: HeaderItems, content: Source, watch: _Watch | None, limits: Limits | None, policy: Policy
     ) -> None:
         self._watch = watch
         super().__init__(headers, content, limits=limits, policy=policy)
@@ -267,7 +267,8 @@ class ByteRanges(AsyncIterator[RangePart]):
         try:
             _check_status(status, headers)
             if self.is_partial and _is_multipart(headers, policy):
-                reader = _Reader(headers, content_of(response), _Watch(asked, alone=False), limits, policy)
+                source = open_source(content_of(response))
+                reader = _Reader(headers, source, _Watch(asked, alone=False), limits, policy)
             else:
                 fields = [("Content-Type", value) for value in headers.getall(hdrs.CONTENT_TYPE, [])[:1]]
                 if self.is_partial:
@@ -276,13 +277,14 @@ class ByteRanges(AsyncIterator[RangePart]):
                     self._length = parse_content_length(headers[hdrs.CONTENT_LENGTH])
                     fields.append(("Content-Length", str(self._length)))
                 boundary = secrets.token_hex(16)
-                content = _OnePart(boundary, fields, content_of(response))
+                source = _OnePart(boundary, fields, content_of(response))
                 message = {"Content-Type": f"multipart/byteranges; boundary={boundary}"}
                 watch = _Watch(asked, alone=True) if self.is_partial else None
-                reader = _Reader(message, cast("ByteStream", content), watch, limits, policy)
+                reader = _Reader(message, source, watch, limits, policy)
         except ParseError as exc:
             raise named(exc, response) from None
         self._parts = MultipartResponseWrapper(response, reader)
+        source.on_failure = self._parts.give_back
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._parts!r}>"

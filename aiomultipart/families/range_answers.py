@@ -14,7 +14,6 @@ import stat
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol, Self, TypedDict
 
@@ -143,7 +142,7 @@ class _FileSlice(_Slice):
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The bytes, read in a thread, one piece ahead."""
-        return read_ahead(partial(next, self.blocks(), b""), 1)
+        return read_ahead(self.blocks(), 1)
 
 
 class RangeAnswer:
@@ -152,7 +151,7 @@ class RangeAnswer:
     :ivar status: 200, 206 or 416.
     :ivar headers: the header fields: Content-Type, Content-Length, Content-Range, Accept-Ranges, and those by which the
         representation is known.
-    :ivar body: a payload, to be written to a response or iterated over by :meth:`Payload.as_chunks`; its size is known.
+    :ivar body: a payload, to be written to a response or iterated over by ``as_chunks()``; its size is known.
     """
 
     def __init__(self, status: int, headers: CIMultiDict[str], body: Payload, content: _Bytes | _File) -> None:

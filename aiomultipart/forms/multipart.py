@@ -232,9 +232,7 @@ class MultipartForm:
         codec = self._decoder(part)
         if codec is None:
             return raw
-        codec.feed_data(raw)
-        codec.feed_eof()
-        return b"".join(iter(lambda: codec.read(_PIECE), b""))
+        return codec.whole(raw)
 
     def _end_field(self, part: PartBegin, raw: bytes) -> None:
         if part.transfer_encoding is not None:

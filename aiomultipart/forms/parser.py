@@ -114,6 +114,7 @@ class FormParser:
             and then, in the same iteration, the error.
         :raises MultipartError: the bytes are bad and no event comes before that, or were bad in an earlier call.
         :raises StateError: after :meth:`close`, and after ``is_file`` has raised.
+        :raises TypeError: the data is not bytes.
         """
         if self._is_closed:
             raise StateError("the parser is closed")

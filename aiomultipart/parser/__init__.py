@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from aiomultipart.exceptions import MultipartError, StateError
 from aiomultipart.extension import accelerator
-from aiomultipart.grammar.boundary import check_boundary
 from aiomultipart.limits import DEFAULT_LIMITS, Limits
 from aiomultipart.policy import Policy
 
-from .base import check_callbacks
+from .base import BaseParser, check_arguments
 from .events import END, PART_END, Defect, Event, Mark, PartBegin
 from .push import PushMultipartParser
 
@@ -33,15 +32,17 @@ if accelerator is not None:  # pragma: no branch
         PartBegin,
         PART_END,
         END,
-        PushMultipartParser,
         Limits,
         DEFAULT_LIMITS,
         Policy.STRICT,
         Policy.STANDARD,
+        Policy.LENIENT,
         MultipartError,
         StateError,
-        check_boundary,
-        check_callbacks,
+        check_arguments,
+        PushMultipartParser.resume,
     )
+    for _shared in ("from_content_type", "nested", "forgive"):
+        setattr(accelerator.PushMultipartParser, _shared, vars(BaseParser)[_shared])
     if not TYPE_CHECKING:  # pragma: no branch
         PushMultipartParser = accelerator.PushMultipartParser

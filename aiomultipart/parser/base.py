@@ -18,7 +18,7 @@ from aiomultipart.policy import Policy
 from .events import END, PART_END, Defect, Event, PartBegin
 from .states import CLOSED, EPILOGUE, FAILED, IN_PART, PREAMBLE, State
 
-__all__ = ("MAX_DEFECTS", "BaseParser", "Emit", "check_callbacks", "place", "then_raise")
+__all__ = ("MAX_DEFECTS", "BaseParser", "Emit", "check_arguments", "place", "then_raise")
 
 MAX_DEFECTS: Final = 1000
 """Of all defects of a message the first are kept."""
@@ -69,12 +69,7 @@ class BaseParser:
         self.limits = limits = limits or DEFAULT_LIMITS
         self.policy = policy
         self.subtype = subtype.lower()
-        if isinstance(boundary, bytes):
-            boundary = boundary.decode("latin-1")
-        check_boundary(boundary, policy=policy, limits=limits)
-        if callbacks is not None:
-            check_callbacks(callbacks)
-        self.boundary = boundary
+        self.boundary = check_arguments(boundary, policy, limits, callbacks)
         self.part: PartBegin | None = None
         self.defects: list[Defect] = []
         self._callbacks = callbacks
@@ -301,10 +296,16 @@ def _record(defects: list[Defect], defect: Defect) -> None:
         insort(defects, defect, key=place)
 
 
-def check_callbacks(callbacks: Mapping[str, Callable[..., object]]) -> None:
-    """Raise ValueError unless each is a callback of a push parser."""
-    if not callbacks.keys() <= _CALLBACKS:
+def check_arguments(
+    boundary: str | bytes, policy: Policy, limits: Limits, callbacks: Mapping[str, Callable[..., object]] | None
+) -> str:
+    """The boundary, as text; what is wrong with the arguments of a parser, as :class:`~.push.PushMultipartParser`."""
+    if isinstance(boundary, bytes):
+        boundary = boundary.decode("latin-1")
+    check_boundary(boundary, policy=policy, limits=limits)
+    if callbacks is not None and not callbacks.keys() <= _CALLBACKS:
         raise ValueError(f"unknown callbacks: {', '.join(sorted(callbacks.keys() - _CALLBACKS))}")
+    return boundary
 
 
 def place(defect: Defect) -> int:

@@ -16,13 +16,13 @@ How it works:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import ClassVar, Final, NoReturn
 
 from aiomultipart.exceptions import IncompleteBody, MultipartError, ParseError
-from aiomultipart.limits import bound
-from aiomultipart.policy import ACCEPT, FORGIVE, REJECT
+from aiomultipart.limits import Limits, bound
+from aiomultipart.policy import ACCEPT, FORGIVE, REJECT, Policy
 
 from .base import Emit, then_raise
 from .blocks import HeaderBlocks, Held
@@ -94,10 +94,14 @@ class PushMultipartParser(HeaderBlocks):
         """Skip what is still to come of the body of the part in hand; its end is an event as always."""
         self._dropped = self._state in IN_PART
 
+    @classmethod
     def resume(
-        self,
-        events: list[Event],
-        data: bytes,
+        cls,
+        boundary: str,
+        subtype: str,
+        limits: Limits,
+        policy: Policy,
+        callbacks: Mapping[str, Callable[..., object]] | None,
         defects: list[Defect],
         usage: list[int],
         depth: int,
@@ -107,31 +111,34 @@ class PushMultipartParser(HeaderBlocks):
         part: PartBegin | None,
         dropped: bool,
         first: bytes,
-        held: bytes,
-    ) -> Iterable[Event]:
-        """Take over from the accelerator in the middle of a message; the parser has just been made, as that one was.
+        held: bytes | None,
+    ) -> PushMultipartParser:
+        """A parser that takes over from the accelerator in the middle of a message.
 
-        :param events: what came out before, in the same call.
-        :param data: what comes next.
         :param defects: the list to go on with.
         :param usage: the same of what counts for all parsers of the message.
         :param depth: how deep it is nested.
         :param state: the :class:`.State`; 0 for none, where not one byte has been read.
-        :param offset: of the data.
+        :param offset: of what comes next.
         :param start: offset of the preamble, body or epilogue in hand.
         :param part: the last one.
         :param dropped: nobody wants its body.
         :param first: what the preamble begins with.
-        :param held: what came before the data and was held back: a part of a delimiter line, or of a header block.
-        :return: ``events`` and those of ``data``, as :meth:`feed`.
+        :param held: what came last and was held back: a part of a delimiter line, or of a header block.
         """
+        self = cls(boundary, subtype=subtype, limits=limits, policy=policy, callbacks=callbacks)
         self.defects, self._usage, self._depth = defects, usage, depth
         if state:
             self._state, self._offset, self._start = State(state), offset, start
             self.part, self._dropped = part, dropped
-            self._held.data, self._held.first = held, first
+            self._opening = None
+            self._held.data, self._held.first = held or b"", first
             if self._state in _TEXT:
-                self._held.seen = min(len(held), len(self._framing.delimiter))
+                self._held.seen = min(len(self._held.data), len(self._framing.delimiter))
+        return self
+
+    def feed_after(self, events: list[Event], data: bytes) -> Iterable[Event]:
+        """As :meth:`feed`, where these events have come out before in the same call."""
         try:
             more = self.feed(data)
         except MultipartError as exc:

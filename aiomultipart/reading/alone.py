@@ -16,10 +16,9 @@ from aiomultipart.grammar.fields import parse_content_length
 from aiomultipart.parser import PART_END, Event, PartBegin, PushMultipartParser
 from aiomultipart.sources import ByteStream, Source, open_source
 
-from .body import Body
 from .message import Cursor, Message
 
-__all__ = ("body_alone",)
+__all__ = ("cursor_alone",)
 
 
 class Lookahead(Source):
@@ -71,14 +70,25 @@ class Lookahead(Source):
 
 
 class _Cursor(Cursor):
-    """Gives back what follows the body as soon as its end is known."""
+    """Gives back what follows the body as soon as its end is known; of a counted body it raises what follows instead,
+    as the reader of a message does in its next step.
+    """
 
-    __slots__ = ("_lookahead", "_size")
+    __slots__ = ("_lookahead", "_size", "_was_at_end")
 
     def __init__(self, parser: PushMultipartParser, lookahead: Lookahead) -> None:
-        super().__init__(parser, Message(lookahead), None)
+        super().__init__(parser, Message(lookahead))
+        self.guarded = True
         self._lookahead = lookahead
         self._size = 0
+        self._was_at_end = False  # when the call in hand began
+
+    def check(self, begin: PartBegin | None) -> None:
+        super().check(begin)
+        self._was_at_end = self.at_end
+
+    def _drop_rest(self) -> None:
+        """Nothing: the parser would not say how much it drops."""
 
     async def fill(self) -> list[Event]:
         new = await super().fill()
@@ -90,43 +100,33 @@ class _Cursor(Cursor):
                 break
         return new
 
-
-class _Body(Body):
-    """Raises what follows a body that ends at its Content-Length, as the reader of a message does in its next step."""
-
-    def __init__(self, cursor: Cursor, begin: PartBegin, *, gives_back: bool) -> None:
-        super().__init__(cursor, begin)
-        self._gives_back = gives_back
-
-    def check(self) -> bool:
-        super().check()
-        return self.begin.content_length is not None and self.at_eof()
-
     async def skip(self) -> None:
         await super().skip()
-        if self.begin.content_length is not None:
-            await self.settle()
+        self._was_at_end = True
+        await self.settle()
 
     async def settle(self) -> None:
-        """See what follows, where it has not been given back.
+        """See what follows a counted body, where it has not been given back; the call that comes to its end does not.
 
         :raises MultipartError: something else than CRLF and the delimiter.
         """
-        cursor, parser = self.cursor, self.cursor.parser
-        while not (len(self.events) > 1 or parser.error or parser.closed or self._gives_back):
+        parser, begin = self.parser, self.current
+        if begin.content_length is None or not self._was_at_end:
+            return
+        while not (len(self.events) > 1 or parser.error or parser.closed or self._lookahead.gives_back):
             try:
-                await cursor.fill()
+                await self.fill()
             except MultipartError:
                 if parser.error is None:
                     raise  # of the source
         error = parser.error
         # The body was complete, so that nothing more may come; and what is wrong in the next part is not ours to say.
-        if error is not None and error.part_index == self.begin.index and not isinstance(error, IncompleteBody):
+        if error is not None and error.part_index == begin.index and not isinstance(error, IncompleteBody):
             raise error.fresh()
 
 
-def body_alone(boundary: bytes, headers: CIMultiDictProxy[str], content: ByteStream, subtype: str) -> Body:
-    """The body of a part that is read without its message.
+def cursor_alone(boundary: bytes, headers: CIMultiDictProxy[str], content: ByteStream, subtype: str) -> Cursor:
+    """The cursor in the body of a part that is read without its message.
 
     :param boundary: the dash-boundary.
     :param headers: those of the part; its Content-Length counts, except in form-data.
@@ -136,8 +136,7 @@ def body_alone(boundary: bytes, headers: CIMultiDictProxy[str], content: ByteStr
     """
     parser = PushMultipartParser(boundary.removeprefix(b"--"), subtype=subtype)
     length = None if subtype == "form-data" else headers.get(hdrs.CONTENT_LENGTH)
-    lookahead = Lookahead(content, counted=length is not None)
-    cursor = _Cursor(parser, lookahead)
+    cursor = _Cursor(parser, Lookahead(content, counted=length is not None))
     block = b"%b\r\n" % boundary
     if length is not None:
         block += b"Content-Length: %d\r\n" % parse_content_length(str(length))  # aiohttp takes an int too
@@ -146,5 +145,5 @@ def body_alone(boundary: bytes, headers: CIMultiDictProxy[str], content: ByteStr
         raise TypeError(f"the parser began a part with {begin!r}")
     parser.defects.clear()  # of a header block that nobody sent
     cursor.events.extend(events)
-    cursor.body = body = _Body(cursor, begin, gives_back=lookahead.gives_back)
-    return body
+    cursor.begin = begin
+    return cursor

@@ -1,4 +1,4 @@
-"""The body of a part: pieces that are here, and more to come. Raw ones; decoded ones have the same face.
+"""The body of a part: pieces that are here, and more to come. Raw and decoded ones have the same face.
 
 What is asked for is looked for in what is here first, without taking it; only what is complete is taken. So a read that
 is cancelled has changed nothing, and when it is called again nothing is joined or searched that was before.
@@ -6,39 +6,35 @@ is cancelled has changed nothing, and when it is called again nothing is joined 
 
 from __future__ import annotations
 
-import re
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from aiomultipart.exceptions import StateError
-from aiomultipart.parser import PART_END, Defect, Event, PartBegin
+from aiomultipart.codecs import quartets
+from aiomultipart.parser import PART_END, Event
 
-if TYPE_CHECKING:
-    from .message import Cursor
-
-__all__ = ("Body", "Pieces")
-
-# What may stand between the characters of base64
-_BLANKS = b"\r\n \t"
-_CHARACTER = re.compile(rb"[^\r\n \t]").finditer
+__all__ = ("Pieces",)
 
 
-class Pieces(ABC):
+class Pieces:
     """Bytes in pieces, and PART_END after the last."""
 
-    # What most bodies never change; at class level it costs nothing.
-    _start = 0  # how much of the first piece has been taken
-    _searched = 0  # pieces without a line end
+    __slots__ = ("_searched", "_start", "events")
 
-    def __init__(self, events: deque[Event]) -> None:
-        self.events = events
+    def __init__(self) -> None:
+        self.events: deque[Event] = deque()
+        self._start = 0  # how much of the first piece has been taken
+        self._searched = 0  # pieces without a line end
 
-    @abstractmethod
     async def fill(self) -> Iterable[Event]:
         """Await more; what is new is at the end of ``events`` then, and returned."""
+        raise NotImplementedError
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the last byte has been taken and that is known to be the end."""
+        return bool(self.events) and self.events[0] is PART_END
 
     def take(self, size: int) -> bytes | None:
         """At most ``size`` bytes of the first piece; ``b""`` at the end, None when nothing is here."""
@@ -60,20 +56,21 @@ class Pieces(ABC):
         return piece
 
     def take_all(self) -> bytes | None:
-        """All that is left, where it is one piece and its end is here; None otherwise."""
+        """All that is left, where it is here and no more than one piece; None otherwise."""
         events = self.events
         if len(events) > 1 and events[1] is PART_END and not (self._start or self._searched):
-            piece = events[0]
-            if isinstance(piece, bytes):
-                events.popleft()
-                return piece
-        return None
+            return events.popleft()  # type: ignore[return-value]  # PART_END comes after bytes only
+        return b"" if events and events[0] is PART_END else None
+
+    async def some(self, size: int) -> bytes:
+        """1 to ``size`` bytes, as soon as there is one; ``b""`` at the end."""
+        while (data := self.take(size)) is None:
+            await self.fill()
+        return data
 
     async def receive(self) -> bytes | None:
         """The rest of the first piece, as it came; None at the end."""
-        while (piece := self.take(1 << 62)) is None:
-            await self.fill()
-        return piece or None
+        return await self.some(1 << 62) or None
 
     async def read(self, check: Callable[[int], object]) -> bytes:
         """All that is left.
@@ -117,7 +114,7 @@ class Pieces(ABC):
         piece = self.events[0]
         if not isinstance(piece, bytes):
             return b""
-        whole = _whole_quartets(piece[self._start : self._start + size])
+        whole = quartets.whole(piece[self._start : self._start + size])
         if whole:
             return self._join(0, self._start + len(whole))
         count, length, missing = 0, -self._start, 4
@@ -125,16 +122,16 @@ class Pieces(ABC):
         while True:
             for event in fresh:
                 if not isinstance(event, bytes):
-                    return _at_most(size, self._join(count))
-                for character in _CHARACTER(event, 0 if count else self._start):
+                    return quartets.at_most(size, self._join(count))
+                for character in quartets.characters(event, 0 if count else self._start):
                     missing -= 1
                     if not missing:
-                        return _at_most(size, self._join(count, character.end()))
+                        return quartets.at_most(size, self._join(count, character.end()))
                 count += 1
                 length += len(event)
             if length > size:
                 # However much white space comes, it is not kept.
-                self.events.appendleft(self._join(count).translate(None, _BLANKS))
+                self.events.appendleft(self._join(count).translate(None, quartets.BLANKS))
                 count, length = 1, 4 - missing
             fresh = await self.fill()
 
@@ -157,80 +154,3 @@ class Pieces(ABC):
         if count or end or pieces:
             self._start, self._searched = end, 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-class Body(Pieces):
-    """The raw body of the part that a message has come to; what parts and nested readers are constructed with."""
-
-    def __init__(self, cursor: Cursor, begin: PartBegin) -> None:
-        self.cursor = cursor
-        self.begin = begin
-        self.events = cursor.events
-
-    @property
-    def passed(self) -> bool:
-        """Whether the reader, or one that it is nested in, has moved on to what follows this part."""
-        return self.cursor.body is not self or self.cursor.passed
-
-    @property
-    def defects(self) -> tuple[Defect, ...]:
-        """What the policy has forgiven in this part so far."""
-        return tuple(defect for defect in self.cursor.parser.defects if defect.part_index == self.begin.index)
-
-    def forgive(self, kind: str) -> None:
-        """Record a defect of this part, once."""
-        self.cursor.parser.forgive(kind, self.begin)
-
-    def check(self) -> bool:
-        """Raise :exc:`StateError` when the part cannot be read.
-
-        :return: whether :meth:`settle` is to be awaited, if nothing is left.
-        """
-        cursor = self.cursor
-        message = cursor.message
-        if message.busy or message.error is not None or cursor.outer is not None:
-            cursor.check()
-        if cursor.body is not self:
-            raise StateError(
-                "the reader has moved on from this part: read it before you ask for the next one, and before the end"
-            )
-        return False
-
-    async def settle(self) -> None:
-        """See what follows the body, where nobody else does."""
-
-    def at_eof(self) -> bool:
-        """Whether the last byte has been handed out and that is known to be the end."""
-        events = self.events
-        return self.passed or (bool(events) and events[0] is PART_END)
-
-    async def fill(self) -> list[Event]:
-        """As :meth:`Cursor.fill`."""
-        return await self.cursor.fill()
-
-    async def skip(self) -> None:
-        """Read the rest and drop it."""
-        events = self.events
-        while True:
-            while events and events[0] is not PART_END:
-                events.popleft()
-            self._start = self._searched = 0
-            if events:
-                break
-            self.cursor.parser.drop()
-            await self.fill()
-
-
-def _whole_quartets(data: bytes) -> bytes:
-    """``data`` up to its last whole base64 quartet, white space not counted."""
-    extra = len(data.translate(None, _BLANKS)) % 4
-    end = len(data)
-    while extra:
-        end -= 1
-        extra -= data[end] not in _BLANKS
-    return data[:end]
-
-
-def _at_most(size: int, data: bytes) -> bytes:
-    """A quartet, without its white space if it is too long."""
-    return data if len(data) <= size else data.translate(None, _BLANKS)

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack
 from urllib.parse import parse_qsl
 
 from multidict import CIMultiDictProxy
@@ -20,19 +20,35 @@ from aiomultipart.parser import Defect, PartBegin
 from aiomultipart.policy import FORGIVE
 from aiomultipart.sources import ByteStream
 from aiomultipart.targets import FileTarget, SavedFile, Target, copy
-from aiomultipart.work import PIECE, Jobs, Pump
+from aiomultipart.work import PIECE, Jobs
 
-from .alone import body_alone
-from .body import Body, Pieces
+from .alone import cursor_alone
+from .body import Pieces
 from .decoded import DecodedBody
+from .message import Cursor
 
 if TYPE_CHECKING:
     from yarl import URL
 
-__all__ = ("BodyPartReader",)
+__all__ = ("BodyPartReader", "PartOptions", "SizeOptions")
 
 E = TypeVar("E", bound=MultipartError)
 T = TypeVar("T")
+
+
+class SizeOptions(TypedDict, total=False):
+    """What readers and parts can be told about sizes."""
+
+    client_max_size: int | None
+    max_size_error_cls: type[Exception] | None
+
+
+class PartOptions(SizeOptions, total=False):
+    """The keywords of :class:`BodyPartReader`."""
+
+    subtype: str
+    default_charset: str | None
+    max_decompress_size: int
 
 
 class BodyPartReader:
@@ -62,21 +78,40 @@ class BodyPartReader:
 
     chunk_size = 8192
 
-    # What most parts never change
-    _begin: PartBegin | None = None  # of the headers that count
+    # What most parts never change; at class level it costs nothing.
     _headers: CIMultiDictProxy[str] | None = None
-    _decoded: DecodedBody | None = None
-    _encoded: bool | None = None  # not known before somebody asks
+    _begin: PartBegin | None = None  # of the headers that count, once they have been read
+    _decoded: Pieces | None = None  # the raw body, where there is nothing to undo; None before somebody asks
     _default_charset: str | None = None
-    _max_decompress_size = 262_144
+    _max_decompress_size = 256 * 1024
     _client_max_size: int | None = None
     _max_size_error_cls: type[Exception] | None = None
 
+    # To take options by name would cost as much as all the rest.
     def __init__(
         self,
         boundary: bytes,
         headers: HeaderItems | None,
-        content: ByteStream | Body,
+        content: ByteStream | Cursor,
+        **options: Unpack[PartOptions],
+    ) -> None:
+        if options:
+            self._set_options(**options)
+        if isinstance(content, Cursor):
+            self._cursor = content
+            self._at = begin = content.begin or content.current
+            # Headers that a subclass has changed are read again.
+            if headers is None or headers is begin.headers:
+                self._begin = begin
+            else:
+                self._headers = as_multidict(headers)
+        else:
+            self._headers = as_multidict(headers or {})
+            self._cursor = cursor_alone(boundary, self._headers, content, options.get("subtype", "mixed"))
+            self._at = self._cursor.current
+
+    def _set_options(
+        self,
         *,
         subtype: str = "mixed",
         default_charset: str | None = None,
@@ -84,46 +119,23 @@ class BodyPartReader:
         client_max_size: int | None = None,
         max_size_error_cls: type[Exception] | None = None,
     ) -> None:
-        if isinstance(content, Body):
-            self._body = content
-            # Headers that a subclass has changed are read again.
-            if headers is None or headers is content.begin.headers:
-                self._begin = content.begin
-            else:
-                self._headers = as_multidict(headers)
-        else:
-            self._headers = as_multidict(headers or {})
-            self._body = body_alone(boundary, self._headers, content, subtype)
-        # Most are as they are for all parts.
-        if default_charset is not None:
-            self._default_charset = default_charset
-        if max_decompress_size != 262_144:
-            self._max_decompress_size = max_decompress_size
-        if client_max_size is not None:
-            self._client_max_size = client_max_size
-        if max_size_error_cls is not None:
-            self._max_size_error_cls = max_size_error_cls
-
-    @classmethod
-    def of_body(cls, body: Body) -> Self:
-        """What the constructor makes of a body of which nothing else has to be said, in half the time.
-
-        :meta private:
-        """
-        self = object.__new__(cls)
-        self._body = body
-        self._begin = body.begin
-        return self
+        self._default_charset = default_charset
+        self._max_decompress_size = max_decompress_size
+        self._client_max_size = client_max_size
+        self._max_size_error_cls = max_size_error_cls
 
     def __repr__(self) -> str:
-        begin = self._begin or self._body.begin
+        begin = self._begin or self._at
         what = [f"<{type(self).__name__} {begin.index}"]
         for field in ("name", "filename"):
             value = getattr(begin, field)
             if value is not None:
                 what.append(f"{field}={value!r}")
         what.append(begin.content_type or "without a Content-Type")
-        what.append(_place(self._body))
+        if self._cursor.is_past(self._at):
+            what.append("the reader has moved on")
+        else:
+            what.append("at its end" if self.at_eof() else "to be read")
         return f"{', '.join(what)}>"
 
     # What the headers say
@@ -132,7 +144,7 @@ class BodyPartReader:
     def headers(self) -> CIMultiDictProxy[str]:
         """The header fields of the part."""
         if self._headers is None:
-            self._headers = self._body.begin.headers
+            self._headers = self._at.headers
         return self._headers
 
     @property
@@ -143,9 +155,9 @@ class BodyPartReader:
                 raw = block.encode(errors="surrogateescape")  # as aiohttp decodes them
             except UnicodeEncodeError as exc:
                 raise ParseError(f"header fields that are no text: {exc}", code="bad-header") from exc
-            parser, begin = self._body.cursor.parser, self._body.begin
-            is_form = self._body.cursor.parser.subtype == "form-data"
-            self._begin = PartBegin(raw, is_form, parser.policy, parser.limits, begin.index, begin.offset)
+            parser, at = self._cursor.parser, self._at
+            is_form = parser.subtype == "form-data"
+            self._begin = PartBegin(raw, is_form, parser.policy, parser.limits, at.index, at.offset)
         return self._begin
 
     @property
@@ -163,12 +175,12 @@ class BodyPartReader:
         """``type/subtype`` in lower case. Without a Content-Type, what RFC 2046 section 5.1 has as the default:
         ``text/plain`` (in a digest ``message/rfc822``); ``application/octet-stream`` when it is no media type.
         """
-        content_type = self._fields.content_type
-        if content_type is not None:
-            return content_type
-        if hdrs.CONTENT_TYPE in self.headers:
+        begin = self._begin or self._fields
+        if begin.content_type is not None:
+            return begin.content_type
+        if begin.defects and hdrs.CONTENT_TYPE in self.headers:
             return "application/octet-stream"
-        return "message/rfc822" if self._body.cursor.parser.subtype == "digest" else "text/plain"
+        return "message/rfc822" if self._cursor.parser.subtype == "digest" else "text/plain"
 
     @property
     def charset(self) -> str | None:
@@ -195,12 +207,13 @@ class BodyPartReader:
     @property
     def defects(self) -> tuple[Defect, ...]:
         """What the policy has forgiven in this part so far. ``part-cut-short`` says that its body has no end."""
-        return self._body.defects
+        index = self._at.index
+        return tuple(defect for defect in self._cursor.parser.defects if defect.part_index == index)
 
     @property
     def depth(self) -> int:
         """How many messages the part is in: 1 in the outermost, 2 in one that is nested in that, and so on."""
-        return self._body.cursor.depth
+        return self._cursor.depth
 
     def get_charset(self, default: str) -> str:
         """The charset parameter of the Content-Type, else the message's ``_charset_`` field, else ``default``."""
@@ -210,7 +223,7 @@ class BodyPartReader:
 
     def at_eof(self) -> bool:
         """Whether the last byte of the raw body has been handed out and that is known to be the end."""
-        return self._body.at_eof()
+        return self._cursor.at_end or self._cursor.is_past(self._at)
 
     async def read(self, *, decode: bool = False) -> bytes:
         """The rest of the body.
@@ -223,18 +236,16 @@ class BodyPartReader:
         :raises UnknownEncoding: the encoding is not known.
         :raises IncompleteBody: the input ended early.
         """
-        over = self._body.check()
-        pieces: Pieces = self._body
-        if decode and (decoded := self._decoded_body()) is not None:
-            pieces = decoded
-        if self._client_max_size is None:
-            # Mostly a small body is here, in one piece.
-            data = pieces.take_all()
-            if data is not None:
-                return data
-        data = await pieces.read(self._check_size)
-        if over and not data:
-            await self._body.settle()
+        cursor = self._cursor
+        if cursor.begin is not self._at or cursor.guarded or cursor.message.blocked:
+            cursor.check(self._at)
+        pieces = self._undone() if decode else cursor
+        # Mostly a small body is here, in one piece.
+        data = pieces.take_all() if self._client_max_size is None else None
+        if data is None:
+            data = await pieces.read(self._check_size)
+        if not data:
+            await cursor.settle()
         return data
 
     def _check_size(self, size: int) -> None:
@@ -246,7 +257,7 @@ class BodyPartReader:
                 f"body passes client_max_size of {most}",
                 limit="client_max_size",
                 value=most,
-                part_index=self._body.begin.index,
+                part_index=self._at.index,
                 part_name=self.name,
             )
 
@@ -260,26 +271,25 @@ class BodyPartReader:
         """
         if size < 1:
             raise ValueError(f"size must be at least 1, not {size}")
-        body = self._body
-        over = body.check()
+        cursor = self._cursor
+        if cursor.begin is not self._at or cursor.guarded or cursor.message.blocked:
+            cursor.check(self._at)
         encoding = (self._begin or self._fields).transfer_encoding
         if encoding is not None and encoding.strip().lower() == "base64":
-            data: bytes | None = await body.read_quartets(max(size, 4))
+            data = await cursor.read_quartets(max(size, 4))
         else:
-            data = body.take(size)
-        while data is None:
-            await body.fill()
-            data = body.take(size)
-        if over and not data:
-            await body.settle()
+            data = cursor.take(size) or await cursor.some(size)  # mostly some is here
+        if not data:
+            await cursor.settle()
         return data
 
     async def readline(self) -> bytes:
         """The rest of the current line of the raw body, with its line end (LF or CRLF); ``b""`` at the end."""
-        over = self._body.check()
-        data = await self._body.readline()
-        if over and not data:
-            await self._body.settle()
+        cursor = self._cursor
+        cursor.check(self._at)
+        data = await cursor.readline()
+        if not data:
+            await cursor.settle()
         return data
 
     def __aiter__(self) -> Self:
@@ -298,13 +308,15 @@ class BodyPartReader:
 
     async def release(self) -> None:
         """Read the rest of the body and drop it; nothing to do once the reader has moved on."""
-        if self._decoded is not None:
-            await self._decoded.finish()
-        if not self._body.passed:
-            self._body.check()
-            await self._body.skip()
-            # Nothing is left to decode either.
-            self._decoded, self._encoded = None, False
+        cursor = self._cursor
+        passed = cursor.is_past(self._at)
+        if not passed:
+            cursor.check(self._at)
+            cursor.drop()  # before anything is awaited: the rest is not wanted, even if the wait for it is cancelled
+        if isinstance(self._decoded, DecodedBody):
+            await self._decoded.drop()
+        if not passed:
+            await cursor.skip()
 
     # The decoded body
 
@@ -349,14 +361,14 @@ class BodyPartReader:
 
     def _placed(self, error: E) -> E:
         """The error, saying in which part it came up."""
-        error.part_index, error.part_name = self._body.begin.index, self.name
+        error.part_index, error.part_name = self._at.index, self.name
         return error
 
     def _to_text(self, data: bytes, encoding: str | None) -> str:
         try:
             if encoding is not None:
                 return data.decode(encoding)
-            policy = self._body.cursor.parser.policy
+            policy = self._cursor.parser.policy
             text, forgiven = decode_text(data, self.get_charset("utf-8"), policy=policy)
         except MultipartError as exc:
             self._placed(exc)
@@ -368,7 +380,7 @@ class BodyPartReader:
             what = f"charset {encoding!r} is not known"
             raise self._placed(UnknownEncoding(what, code="unknown-charset")) from exc
         if forgiven is not None:
-            self._body.forgive(forgiven)
+            self._cursor.parser.forgive(forgiven, self._at)
         return text
 
     async def iter_chunks(self, size: int = PIECE, *, decode: bool = True) -> AsyncGenerator[bytes, None]:
@@ -385,19 +397,13 @@ class BodyPartReader:
         """
         if size < 1:
             raise ValueError(f"size must be at least 1, not {size}")
-        body = self._body
-        over = body.check()
-        pieces: Pieces = body
-        if decode and (decoded := self._decoded_body()) is not None:
-            pieces = decoded
-        while (data := pieces.take(size)) != b"":
-            if data is None:
-                await pieces.fill()
-                continue
+        cursor = self._cursor
+        cursor.check(self._at)
+        pieces = self._undone() if decode else cursor
+        while data := await pieces.some(size):
             yield data
-            over = body.check()
-        if over:
-            await body.settle()
+            cursor.check(self._at)
+        await cursor.settle()
 
     async def copy_to(self, target: Target[T]) -> T:
         """Write the rest of the body, decoded, to ``target``.
@@ -427,22 +433,22 @@ class BodyPartReader:
         """
         return await self.copy_to(FileTarget(path, hash=hash, overwrite=overwrite))
 
-    def _decoded_body(self) -> DecodedBody | None:
-        """The decoded body, made when first asked for; None where there is nothing to undo."""
-        if self._encoded is None:
+    def _undone(self) -> Pieces:
+        """The decoded body; the raw one where there is nothing to undo."""
+        if self._decoded is None:
             codec = self._make_decoder()
-            self._encoded = codec is not None
+            self._decoded = self._cursor
             if codec is not None:
-                self._decoded = DecodedBody(self._body, codec)
+                self._decoded = DecodedBody(self._cursor, codec, self._cursor.message, self._fields)
         return self._decoded
 
     def _make_decoder(self) -> Codec | None:
-        fields, parser = self._fields, self._body.cursor.parser
+        fields, parser = self._fields, self._cursor.parser
         try:
             return decoder(fields.transfer_encoding, fields.content_coding, limits=parser.limits)
         except UnknownEncoding as exc:
             if parser.policy.rules.unknown_encoding is FORGIVE:
-                self._body.forgive("unknown-coding")
+                parser.forgive("unknown-coding", self._at)
                 return None
             self._placed(exc)
             raise
@@ -455,11 +461,7 @@ class BodyPartReader:
         :raises LimitExceeded: ``max_decoded_size``, ``max_decode_ratio``.
         """
         codec = self._make_decoder()
-        if codec is None:
-            return data
-        codec.feed_data(data)
-        codec.feed_eof()
-        return b"".join(iter(lambda: codec.read(PIECE), b""))
+        return data if codec is None else codec.whole(data)
 
     async def decode_iter(self, data: bytes) -> AsyncIterator[bytes]:
         """As :meth:`decode`, in pieces of at most ``max_decompress_size`` bytes; long work is done in a thread."""
@@ -470,15 +472,6 @@ class BodyPartReader:
             return
         codec.feed_data(data)
         codec.feed_eof()
-        size = self._max_decompress_size or PIECE  # 0: no bound, for aiohttp
-        pump = Pump(codec.read, Jobs())
-        while piece := await pump.next():
-            for start in range(0, len(piece), size):
-                yield piece[start : start + size]
-
-
-def _place(body: Body) -> str:
-    """What can be done with a part, for its repr."""
-    if body.cursor.body is not body:
-        return "the reader has moved on"
-    return "at its end" if body.at_eof() else "to be read"
+        pieces = DecodedBody(self._cursor, codec, Jobs(), self._fields)
+        while piece := await pieces.some(self._max_decompress_size or PIECE):  # 0: no bound, for aiohttp
+            yield piece

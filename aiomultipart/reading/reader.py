@@ -3,45 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import functools
-from collections.abc import Awaitable, Callable
-from typing import ClassVar, Self, TypedDict, Unpack
+from typing import ClassVar, Self, Unpack
 
 from aiomultipart import hdrs
-from aiomultipart.exceptions import LimitExceeded, MultipartError, ParseError, StateError
+from aiomultipart.exceptions import MultipartError, ParseError, StateError
 from aiomultipart.grammar.charsets import CHARSET_FIELD, lookup_charset
 from aiomultipart.grammar.fields import HeaderItems, as_multidict
 from aiomultipart.grammar.media_type import sole_content_type
 from aiomultipart.limits import DEFAULT_LIMITS, Limits
-from aiomultipart.parser import Defect, PushMultipartParser
+from aiomultipart.parser import Defect, PartBegin, PushMultipartParser
 from aiomultipart.policy import ACCEPT, FORGIVE, Policy
-from aiomultipart.sources import AsgiBody, AsgiReceive, AsgiScope, ByteStream, asgi_headers, open_source
+from aiomultipart.sources import AsgiBody, AsgiReceive, AsgiScope, ByteStream, Source, asgi_headers, open_source
 
-from .body import Body
 from .message import Cursor, Message
-from .part import BodyPartReader
+from .part import BodyPartReader, PartOptions, SizeOptions
 from .response import MultipartResponseWrapper, Response, content_of, named
 from .walk import PartIterator
 
 __all__ = ("MultipartReader",)
 
-_part_of_body = BodyPartReader.of_body
-
 # The longest label of a charset in use has 40 characters.
 _LONGEST_CHARSET = 40
 
 
-class _SizeOptions(TypedDict, total=False):
-    client_max_size: int
-    max_size_error_cls: type[Exception]
+class _State(enum.Enum):
+    """How far a reader is."""
+
+    FIRST = "before the first part, or at it if that is not handed over, since it may name the charset"
+    READING = "between parts, or at one that has been handed over"
+    FETCHING = "in somebody's own fetch_next_part()"
+    PENDING = "at a part that is not handed over"
+    ENDED = "at the end of the message"
+    CLOSED = "closed before its end"
 
 
-class _PartOptions(_SizeOptions, total=False):
-    subtype: str
-    default_charset: str | None
+_FIRST, _READING, _FETCHING, _PENDING, _ENDED, _CLOSED = _State  # which is quicker than to ask the enumeration
 
 
-class ReaderOptions(_SizeOptions, total=False):
+class ReaderOptions(SizeOptions, total=False):
     """The keywords of :class:`MultipartReader`."""
 
     max_field_size: int
@@ -77,7 +78,7 @@ class MultipartReader(PartIterator):
     def __init__(
         self,
         headers: HeaderItems,
-        content: ByteStream | Body,
+        content: ByteStream | Source | Cursor,
         *,
         client_max_size: int | None = None,
         max_field_size: int | None = None,
@@ -88,30 +89,24 @@ class MultipartReader(PartIterator):
     ) -> None:
         _check_arguments(headers, limits, policy)
         self.headers = as_multidict(headers)
-        self._at_eof = False
-        self._closed = False  # before its end
-        self._stepping = False  # a task is in next()
-        self._pending = False  # the part that has been come to is not handed over
-        if isinstance(content, Body):
-            outer = content.cursor
-            try:
-                parser = outer.parser.nested(content.begin, shared=False)
-            except LimitExceeded as exc:
-                exc.part_index = content.begin.index
-                raise
-            self._cursor = Cursor(parser, outer.message, content)
+        self._state = _READING
+        if isinstance(content, Cursor):
+            self._cursor = cursor = content.nested()
         else:
-            limits = _with_bounds(limits or DEFAULT_LIMITS, max_field_size, max_headers)
+            limits = limits or DEFAULT_LIMITS
+            if max_field_size is not None or max_headers is not None:
+                limits = _with_bounds(limits, max_field_size, max_headers)
             content_type, kind = self._content_type(policy)
             parser = self.make_parser(content_type, limits, policy)
             if kind is not None:
                 parser.forgive(kind, None)
-            self._cursor = Cursor(parser, Message(open_source(content)), None)
-        # RFC 7578 section 4.6: only the first field of a form may name the charset of the others. None: not looked yet
-        may_come = parser.subtype == "form-data" and parser.policy.rules.charset_field is ACCEPT
-        self._charset: str | None = None if may_come else ""
-        self._sizes: _SizeOptions = {}
-        self._options: _PartOptions = {}
+            self._cursor = cursor = Cursor(parser, Message(open_source(content)))
+        parser = cursor.parser
+        # RFC 7578 section 4.6: only the first field of a form may name the charset of the others.
+        if parser.subtype == "form-data" and parser.policy.rules.charset_field is ACCEPT:
+            self._state = _FIRST
+        self._sizes: SizeOptions = {}
+        self._options: PartOptions = {}
         if client_max_size is not None:
             self._sizes["client_max_size"] = self._options["client_max_size"] = client_max_size
         if max_size_error_cls is not None:
@@ -120,13 +115,11 @@ class MultipartReader(PartIterator):
         self._boundary = b"--" + parser.boundary.encode()
 
     def __repr__(self) -> str:
-        parser = self._cursor.parser
+        cursor, parser = self._cursor, self._cursor.parser
+        where = "between parts" if cursor.begin is None else f"at part {cursor.begin.index}"
         if self._at_eof:
-            where = "closed" if self._closed else "at its end"
-        else:
-            body = self._cursor.body
-            where = "between parts" if body is None else f"at part {body.begin.index}"
-        depth = "" if self._cursor.depth == 1 else f", depth {self._cursor.depth}"
+            where = "closed" if self._state is _CLOSED else "at its end"
+        depth = "" if cursor.depth == 1 else f", depth {cursor.depth}"
         return f"<{type(self).__name__} multipart/{parser.subtype}, boundary {parser.boundary!r}{depth}, {where}>"
 
     @classmethod
@@ -168,12 +161,14 @@ class MultipartReader(PartIterator):
         :raises ParseError: the response is not multipart; its status and URL are named.
         :raises TypeError: it is the response of a synchronous client.
         """
-        content = content_of(response)
+        source = open_source(content_of(response))
         try:
-            stream = cls(response.headers, content, **options)
+            stream = cls(response.headers, source, **options)
         except ParseError as exc:
             raise named(exc, response) from None
-        return cls.response_wrapper_cls(response, stream)
+        wrapper = cls.response_wrapper_cls(response, stream)
+        source.on_failure = wrapper.give_back
+        return wrapper
 
     @property
     def defects(self) -> tuple[Defect, ...]:
@@ -185,12 +180,9 @@ class MultipartReader(PartIterator):
         """How deep this message is nested: 1 for the outermost, as ``max_depth`` counts."""
         return self._cursor.depth
 
-    def on_failure(self, callback: Callable[[], Awaitable[object]]) -> None:
-        """Have ``callback`` awaited when an error has ended the whole message, at whatever level, before it is raised.
-
-        For those who lend what is read from. It may be called again when the error is.
-        """
-        self._cursor.message.on_failure = callback
+    @property
+    def _at_eof(self) -> bool:
+        return self._state is _ENDED or self._state is _CLOSED
 
     def at_eof(self) -> bool:
         """Whether :meth:`next` has returned None."""
@@ -207,59 +199,70 @@ class MultipartReader(PartIterator):
         :raises StateError: another task is reading this message, the reader of an outer message has moved on, or
             the reader was closed before its end.
         """
-        if self._stepping:
-            self._check_stepping()
-        cursor = self._cursor
-        if self._at_eof:
-            cursor.message.check()
-            if self._closed:
-                raise StateError("the reader is closed")
-            return None
-        message = cursor.message
-        if message.busy or message.error is not None or cursor.outer is not None:
-            cursor.check()
-        self._stepping = True
-        try:
-            # Of small parts most are here already, and nothing has to be awaited for them.
-            if not self._pending and cursor.find() is None and not await self._advance():
+        cursor, begin = self._cursor, None
+        if self._state is not _READING or cursor.guarded or cursor.message.blocked:
+            if not self._check():
                 return None
-            if self._charset is None and await self._read_charset():
-                self._pending = False
-                if not (cursor.find() or await self._advance()):
-                    return None
-            self._pending = False
-            if not self._overridden:
-                return self._make_part()
-            try:
-                return await self.fetch_next_part()
-            except asyncio.CancelledError:
-                self._pending = True
-                raise
-        finally:
-            self._stepping = False
+            if self._state is not _READING:
+                begin = cursor.begin
+        if begin is None:
+            # Of small parts most are here already, and nothing has to be awaited for them.
+            begin = cursor.step() or await cursor.advance()
+        if self._state is _FIRST:
+            begin = await self._after_charset(begin)
+        if begin is None:
+            self._state = _ENDED
+            return None
+        if self._overridden:
+            return await self._fetch()
+        if begin.boundary is None and self.part_reader_cls is BodyPartReader and not self._options:
+            # To parse the headers takes longer than the rest, and nobody may ask for them.
+            return BodyPartReader(self._boundary, None, cursor)
+        return self._make_part()
 
-    def _check_stepping(self) -> None:
-        if self._stepping:
+    def _check(self) -> bool:
+        """Whether there may be a part; raises what keeps the reader from looking."""
+        self._check_fetching()
+        if not self._at_eof:
+            self._cursor.check_level()
+            return True
+        self._cursor.message.check()
+        if self._state is _CLOSED:
+            raise StateError("the reader is closed")
+        return False
+
+    def _check_fetching(self) -> None:
+        if self._state is _FETCHING:
             raise StateError("another task is in next() of this reader: one task reads, and the others wait for it")
 
-    async def _advance(self) -> bool:
-        """Go on to the next part, which is not here; False at the end."""
-        self._at_eof = await self._cursor.advance() is None
-        return not self._at_eof
+    async def _fetch(self) -> BodyPartReader | MultipartReader:
+        """What somebody's own :meth:`fetch_next_part` makes; the part is still to come if that is cancelled."""
+        self._state = _FETCHING
+        try:
+            part = await self.fetch_next_part()
+        except asyncio.CancelledError:
+            self._state = _PENDING
+            raise
+        except BaseException:
+            self._state = _READING
+            raise
+        self._state = _READING
+        return part
 
-    async def _read_charset(self) -> bool:
-        """Whether the first field is ``_charset_`` with a charset that we know; its events are only looked at."""
-        self._pending = True
-        self._charset = await self._first_charset()
-        if self._charset:
-            self._options["default_charset"] = self._charset
-        return bool(self._charset)
+    async def _after_charset(self, begin: PartBegin | None) -> PartBegin | None:
+        """The first part; the one after it where that is ``_charset_`` and names one that we know."""
+        charset = await self._named_charset(begin)
+        self._state = _READING
+        if not charset:
+            return begin
+        self._options["default_charset"] = charset
+        return self._cursor.step() or await self._cursor.advance()
 
-    async def _first_charset(self) -> str:
-        body = self._cursor.body
-        if body is None or body.begin.name != CHARSET_FIELD:
+    async def _named_charset(self, begin: PartBegin | None) -> str:
+        """What the first field names; its events are only looked at."""
+        if begin is None or begin.name != CHARSET_FIELD:
             return ""
-        value, fresh = b"", list(body.events)
+        value, fresh = b"", list(self._cursor.events)
         while True:
             for event in fresh:
                 if not isinstance(event, bytes):
@@ -269,7 +272,7 @@ class MultipartReader(PartIterator):
                 if len(value) > _LONGEST_CHARSET:
                     return ""
             try:
-                fresh = await body.fill()
+                fresh = await self._cursor.fill()
             except MultipartError:
                 return ""  # which comes again when the events before it are used
 
@@ -281,24 +284,19 @@ class MultipartReader(PartIterator):
         return self._make_part()
 
     def _make_part(self) -> BodyPartReader | MultipartReader:
-        body = self._cursor.body
-        if body is None:
-            raise StateError("there is no part to fetch: next() has not come to one, or has come to the end")
-        begin = body.begin
+        cursor = self._cursor
+        begin = cursor.begin or cursor.current
         if begin.boundary is not None:
             reader_cls = self.multipart_reader_cls or type(self)
-            return reader_cls(begin.headers, body, **self._sizes)
-        part_cls = self.part_reader_cls
-        # To parse the headers takes longer than the rest, and nobody may ask for them.
+            return reader_cls(begin.headers, cursor, **self._sizes)
+        part_cls, options = self.part_reader_cls, self._options
         if part_cls is BodyPartReader:
-            if not self._options:
-                return _part_of_body(body)
-            return part_cls(self._boundary, None, body, **self._options)
-        options = self._options.copy()
+            return part_cls(self._boundary, None, cursor, **options)
         # A subclass may want to be given them.
-        options.setdefault("subtype", self._cursor.parser.subtype)
+        options = options.copy()
+        options.setdefault("subtype", cursor.parser.subtype)
         options.setdefault("default_charset", None)
-        return part_cls(self._boundary, begin.headers, body, **options)
+        return part_cls(self._boundary, begin.headers, cursor, **options)
 
     async def release(self) -> None:
         """Read the message to its end, epilogue included, and drop it.
@@ -308,23 +306,25 @@ class MultipartReader(PartIterator):
 
         Nothing to do for a nested message once the reader of the outer one has moved on, and after :meth:`aclose`.
         """
-        self._check_stepping()
-        if not (self._closed or self._cursor.passed):
-            self._cursor.check()
+        self._check_fetching()
+        if self._state is _CLOSED:
+            return
+        if not self._cursor.passed:
+            self._cursor.check_level()
             await self._cursor.drain()
-        self._at_eof = True
+        self._state = _ENDED
 
     async def aclose(self) -> None:
         """Close what reading opened (an async generator), without reading on; the caller's stream stays open.
 
         :raises StateError: another task is reading this message.
         """
-        self._check_stepping()
+        self._check_fetching()
         message = self._cursor.message
         message.check_idle()
-        self._closed = self._closed or not self._at_eof
-        self._at_eof = True
-        self._cursor.body = None
+        if not self._at_eof:
+            self._state = _CLOSED
+        self._cursor.begin = None
         if self._cursor.outer is None:
             await message.aclose()
 

@@ -76,6 +76,7 @@ def named(error: ParseError, response: Response) -> ParseError:
         return error
     named = error.fresh()
     named.message = f"{error.message}; this is the response {status} of {_without_userinfo(url)}"
+    named.args = (named.message,)
     return named
 
 
@@ -95,15 +96,14 @@ class MultipartResponseWrapper(PartIterator):
     :param stream: the reader over its body.
 
     It has what a :class:`MultipartReader` has. The response is given back to its client once: when :meth:`next` returns
-    None, when an error has ended the message, wherever that was raised, by :meth:`release`, and by leaving
-    ``async with``.
+    None, by :meth:`release`, and by leaving ``async with``; and where :meth:`MultipartReader.from_response` has made
+    it, when an error has ended the message, wherever that was raised.
     """
 
     def __init__(self, resp: Response, stream: MultipartReader) -> None:
         self.resp = resp
         self.stream = stream
         self._released = False
-        stream.on_failure(self._give_back)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.stream!r}>"
@@ -162,13 +162,14 @@ class MultipartResponseWrapper(PartIterator):
         except StateError:
             raise
         except BaseException:
-            await self._give_back()
+            await self.give_back()
             raise
-        await self._give_back()
+        await self.give_back()
 
     aclose = release
 
-    async def _give_back(self) -> None:
+    async def give_back(self) -> None:
+        """Give the response back to its client, and leave the reader as it is."""
         if self._released:
             return
         close = getattr(self.resp, "aclose", None)

@@ -27,6 +27,8 @@ class ValidatedTarget(Around[T_co]):
     :param magic_size: how many bytes it gets; fewer from a body that is shorter.
     :raises LimitExceeded: the body passes ``max_size``; nothing of what passes it goes to the target.
     :raises RejectedPart: the Content-Type or the first bytes are not wanted.
+    :raises ValueError: ``magic_size`` is less than 1.
+    :raises TypeError: ``content_types`` is one string.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from aiomultipart.grammar.disposition import format_disposition
 from aiomultipart.grammar.fields import check_field
 from aiomultipart.grammar.media_type import media_type_charset
 
-from .head import Field, HeadersLike, check_charset, header_items, lines_of, value_of
+from .head import Field, HeadersLike, check_charset, header_items, render, value_of
 from .payloads import registry
 from .payloads.files import file_name
 from .payloads.memory import BytesPayload
@@ -104,7 +104,7 @@ class FormData:
         if content_type is not None:
             check_field("Content-Type", content_type)
         fields = [] if headers is None else list(header_items(headers))
-        lines_of(fields, in_form_data=True)
+        render(fields, in_form_data=True)
         if value_of(fields, "content-disposition") is not None:
             raise ValueError("the Content-Disposition of a field is made of its name and its filename")
         if not bare or filename is not None or not isinstance(value, (str, int, float)):
@@ -148,8 +148,8 @@ class FormData:
                 value = str(value)
             try:
                 factory = registry.payload_factory(value)
-            except registry.LookupError:
-                raise TypeError(f"{registry.advice(value)} (as field {name!r})") from None
+            except registry.LookupError as exc:
+                raise TypeError(f"{exc} (as field {name!r})") from None
             if factory is None:
                 part = value
             elif content_type is None and self._charset is None:

@@ -1,7 +1,7 @@
-"""The header block of a body part: what stands in it, what it says of the codings, how it is written.
+"""The header block of a body part: what stands in it, what it says of the body, how it is written.
 
-A block is a list of (name, value) pairs; a multidict is made only for those who ask a payload for its ``headers``.
-:func:`lines_of` is the one place where pairs become text, whoever they come from, and the one where they are judged.
+Here (name, value) pairs become text, whoever they come from, and are judged: by :func:`render`, and by :func:`begin`
+where nearly all are alike.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = (
     "Field",
     "HeadersLike",
     "Lines",
-    "are_plain",
+    "begin",
     "charset_of",
     "check_charset",
     "check_codings",
@@ -35,24 +35,21 @@ __all__ = (
     "content_disposition",
     "given_length",
     "header_items",
-    "lines_of",
-    "merge",
-    "plain_lines_of",
+    "render",
     "value_of",
 )
 
 Field: TypeAlias = tuple[str, str]
 HeadersLike: TypeAlias = HeaderItems | Iterable[Field]
-Lines: TypeAlias = tuple[list[str], int | None, str | None, str | None]
+Lines: TypeAlias = tuple[str, int | None, str | None, str | None]
 
 # Names that need no check and say nothing of the body, in this spelling; any other gets a closer look.
 _PLAIN = frozenset({"Content-Disposition", "Content-Type"})
-_LENGTH, _CODING, _TRANSFER_ENCODING = "content-length", "content-encoding", "content-transfer-encoding"
-_OF_THE_BODY = frozenset({_LENGTH, _CODING, _TRANSFER_ENCODING})
+_OF_THE_BODY = frozenset({"content-length", "content-encoding", "content-transfer-encoding"})
 _IDENTITY = frozenset({"", "identity"})
 
 # Values that are written as they are, whichever way quotes would be escaped.
-_AS_IT_IS = re.compile(r"[\w.\-\[\]]*").fullmatch
+_AS_IT_IS = re.compile(r"[\w.\-\[\] ]*").fullmatch
 
 
 def header_items(headers: HeadersLike) -> Iterable[Field]:
@@ -60,61 +57,27 @@ def header_items(headers: HeadersLike) -> Iterable[Field]:
     return headers.items() if hasattr(headers, "items") else headers
 
 
-def merge(fields: list[Field], headers: HeadersLike) -> bool:
-    """Add ``headers`` to ``fields``, a lone Content-Type, which one among them replaces where it stands.
-
-    :return: whether all of them :func:`are_plain`.
-    """
-    replaced, plain = False, True
-    for field in header_items(headers):
-        name, value = field
-        if name not in _PLAIN or type(value) is not str or not value.isprintable():
-            plain = False
-        if not replaced and name.lower() == "content-type":
-            fields[0] = field
-            replaced = True
-        else:
-            fields.append(field)
-    return plain and are_plain(fields[:1])
-
-
 def value_of(fields: Iterable[Field], name: str) -> str | None:
     """The value of the first field with a name, which is given in lower case; None without one."""
-    for field_name, value in fields:
-        if field_name.lower() == name:
-            return value
-    return None
+    return next((value for field_name, value in fields if field_name.lower() == name), None)
 
 
-def are_plain(fields: Iterable[Field]) -> bool:
-    """Whether the fields can be written as they are, and say nothing of the body, as a quick look tells."""
-    for name, value in fields:  # noqa: SIM110  (in a third of the time)
-        if name not in _PLAIN or type(value) is not str or not value.isprintable():
-            return False
-    return True
+def render(fields: Iterable[Field], in_form_data: bool = False) -> Lines:
+    """Write a header block, but for Content-Length, which is not the caller's to say.
 
-
-def plain_lines_of(fields: Iterable[Field]) -> list[str]:
-    """The lines of fields that :func:`are_plain`."""
-    return [f"{name}: {value}\r\n" for name, value in fields]
-
-
-def lines_of(fields: Iterable[Field], in_form_data: bool) -> Lines:
-    """The lines of a header block but for Content-Length, which is not the caller's to say.
-
-    :return: the lines; at which of them a Content-Length stood, None without one; the content coding and the transfer
-        encoding to apply, None for those that change nothing.
+    :return: the text; where in it a Content-Length stood, None without one; the content coding and the transfer
+        encoding to apply, None where none is named and "" for one that changes nothing.
     :raises ValueError: a field cannot be written, or is not allowed in form-data.
-    :raises TypeError: a value is no string.
+    :raises TypeError: a name or a value is no string.
     """
-    lines: list[str] = []
+    text = ""
     at = coding = transfer_encoding = None
     try:
         for name, value in fields:
             if name not in _PLAIN or not value.isprintable():
                 lower = name.lower()
-                if lower == _LENGTH and not in_form_data:
-                    at = len(lines) if at is None else at
+                if lower == "content-length" and not in_form_data:
+                    at = len(text) if at is None else at
                     continue
                 if not value.isprintable() or not is_token(name):
                     check_field(name, value)
@@ -122,30 +85,58 @@ def lines_of(fields: Iterable[Field], in_form_data: bool) -> Lines:
                 if lower in _OF_THE_BODY:
                     if in_form_data:
                         raise ValueError(f"{name} on a part of form-data (RFC 7578 section 4.8)")
-                    if lower == _CODING:
-                        coding = value if coding is None else coding
-                    else:
-                        transfer_encoding = value if transfer_encoding is None else transfer_encoding
-            lines.append(f"{name}: {value}\r\n")
+                    if lower == "content-encoding":
+                        coding = _named(value, _IDENTITY) if coding is None else coding
+                    elif transfer_encoding is None:
+                        transfer_encoding = _named(value, IDENTITY_TRANSFER_ENCODINGS)
+            text += f"{name}: {value}\r\n"
     except AttributeError:
         raise TypeError(f"header field {name!r}: {value!r} is not text") from None
-    if coding is not None:
-        coding = _unless_in(_IDENTITY, coding)
-    if transfer_encoding is not None:
-        transfer_encoding = _unless_in(IDENTITY_TRANSFER_ENCODINGS, transfer_encoding)
-    return lines, at, coding, transfer_encoding
+    return text, at, coding, transfer_encoding
 
 
-def _unless_in(identity: Container[str], coding: str) -> str | None:
+def begin(content_type: str, headers: HeadersLike | None) -> tuple[str, str, list[Field] | None]:
+    """The header block of a new payload.
+
+    :param content_type: a Content-Type, which one among ``headers`` replaces where it stands.
+    :return: the text; the line of a Content-Disposition at its end; and the fields, where they say something of the
+        body, or have a disposition elsewhere, so that the text alone will not do. Raises as :func:`render`.
+    """
+    given = () if headers is None else headers.items() if hasattr(headers, "items") else list(headers)
+    text = disposition = ""
+    try:
+        for name, value in given:  # as nearly all have them
+            if not value.isprintable():
+                break
+            if name == "Content-Disposition" and not disposition:
+                disposition = f"Content-Disposition: {value}\r\n"
+            elif name == "Content-Type" and not text:
+                text = f"Content-Type: {value}\r\n"
+            else:
+                break
+        else:
+            if text or content_type.isprintable():
+                return text or f"Content-Type: {content_type}\r\n", disposition, None
+    except AttributeError:
+        pass  # it is not text, which render() says better
+    given = list(given)
+    at = next((at for at, (name, _) in enumerate(given) if str.lower(name) == "content-type"), None)
+    fields = [("Content-Type", content_type) if at is None else given.pop(at), *given]
+    text, *of_the_body = render(fields)
+    by_text = of_the_body == [None, None, None] and "\ncontent-disposition: " not in text.lower()
+    return text, "", None if by_text else fields
+
+
+def _named(coding: str, identity: Container[str]) -> str:
     coding = coding.strip().lower()
-    return None if coding in identity else coding
+    return "" if coding in identity else coding
 
 
 def codings(headers: Mapping[str, str]) -> tuple[str | None, str | None]:
     """Content coding and transfer encoding to apply, by a multidict; None for those that change nothing."""
     return (
-        _unless_in(_IDENTITY, headers.get("Content-Encoding", "")),
-        _unless_in(IDENTITY_TRANSFER_ENCODINGS, headers.get("Content-Transfer-Encoding", "")),
+        _named(headers.get("Content-Encoding", ""), _IDENTITY) or None,
+        _named(headers.get("Content-Transfer-Encoding", ""), IDENTITY_TRANSFER_ENCODINGS) or None,
     )
 
 
@@ -154,18 +145,19 @@ def check_codings(coding: str | None, transfer_encoding: str | None) -> None:
 
     :raises UnsupportedEncoding: one is not known, or its library is missing.
     """
-    if coding is not None or transfer_encoding is not None:
-        try:
-            encoder(transfer_encoding, coding)
-        except UnknownEncoding as exc:
-            raise UnsupportedEncoding(exc.message) from exc.__cause__
+    if not coding and not transfer_encoding:
+        return
+    try:
+        encoder(transfer_encoding, coding)
+    except UnknownEncoding as exc:
+        raise UnsupportedEncoding(exc.message) from exc.__cause__
 
 
 def coded_size(size: int | None, coding: str | None, transfer_encoding: str | None) -> int | None:
     """How many bytes a body of ``size`` is once it is encoded; None where that is not known beforehand."""
-    if coding is None and (transfer_encoding is None or size is None):
-        return size
-    return encoded_size(size) if coding is None and transfer_encoding == "base64" and size is not None else None
+    if size is None or coding or transfer_encoding not in (None, "", "base64"):
+        return None
+    return encoded_size(size) if transfer_encoding else size
 
 
 def given_length(value: object) -> int:
@@ -206,8 +198,7 @@ def check_charset(charset: str) -> str:
 def charset_of(content_type: str | None, headers: Iterable[Field] = ()) -> str:
     """The charset that the Content-Type of a part names, UTF-8 if none; that in ``headers`` wins.
 
-    :raises ValueError: as :func:`check_charset`.
-    :raises UnsupportedEncoding: as :func:`check_charset`.
+    Raises as :func:`check_charset`.
     """
     content_type = value_of(headers, "content-type") or content_type
     if content_type is None or "charset" not in str.lower(content_type):

@@ -8,23 +8,26 @@ and encodes; it waits for nothing. What has to be fetched it leaves to its drive
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from aiomultipart.codecs import Codec, encoder
 from aiomultipart.exceptions import StateError
+from aiomultipart.extension import accelerator
 from aiomultipart.work import give_way, in_thread
 
-from .head import Field, check_codings, coded_size, given_length, lines_of, value_of
+from .head import Field, render
 from .payloads.base import Message, Payload
 from .sinks import closing
 
-__all__ = ("JOINED", "Frames", "Layout", "blocks", "chunks", "fetched", "lay_out", "prepare_part", "require_no_loop")
+__all__ = ("JOINED", "Frames", "Layout", "blocks", "chunks", "lay_out", "rewound", "without_a_loop")
 
 JOINED = 64 * 1024
 """Pieces are joined until they are this many bytes."""
 INLINE = 512 * 1024
 """How many bytes of a body are compressed on the event loop, as many as are decoded there; the rest is in a thread."""
+_find = bytes.find if accelerator is None else accelerator.find
 _SMALL = 4 * 1024  # a body in memory of this size is looked at when the message is laid out
 
 
@@ -69,56 +72,47 @@ def lay_out(message: Message, *, close_boundary: bool = True) -> Layout:
     :raises ValueError: a header field cannot be written.
     :raises UnsupportedEncoding: a coding that cannot be applied.
     """
-    levels = [_lay_out(message, close_boundary)]
-    done: Layout | None = None
-    while levels:
-        try:
-            nested = levels[-1].send(done)
-        except StopIteration as stop:
-            done = stop.value
-            levels.pop()
-        else:
-            levels.append(_lay_out(nested, True))
-            done = None
-    return done  # type: ignore[return-value]  # the outermost
+    messages = [message]
+    for each in messages:  # and those found meanwhile
+        messages += [inner for part in each.parts if not part.at_hand and (inner := part.message()) is not None]
+    laid_out: dict[int, Layout] = {}
+    for each in reversed(messages):  # so what is inside comes first
+        laid_out[id(each)] = _lay_out(each, close_boundary or each is not message, laid_out)
+    return laid_out[id(message)]
 
 
-def _lay_out(message: Message, close_boundary: bool) -> Generator[Message, Layout | None, Layout]:
-    """One level; it gives the messages that are its parts, and takes them laid out."""
+def _lay_out(message: Message, close_boundary: bool, laid_out: Mapping[int, Layout]) -> Layout:
     boundary, parts, in_form_data, chosen = message
-    delimiter, next_delimiter = f"--{boundary}\r\n", f"\r\n--{boundary}\r\n"
+    delimiter = f"--{boundary}\r\n"
     items: list[Run | Body] = []
     of_bodies: int | None = 0
     pieces: list[bytes] = []
     held = framed = 0
     delimiters = -1
     for number, payload in enumerate(parts):
-        lines, at, coding, transfer_encoding = payload.lines(in_form_data)
-        inner = None if payload.at_hand else payload.message()
-        nested = None if inner is None else (yield inner)
-        length = declared = payload.size if nested is None else nested.size
-        as_it_is = coding is None and transfer_encoding is None
-        if not as_it_is:
-            check_codings(coding, transfer_encoding)
-            length = coded_size(declared, coding, transfer_encoding)
-        if length is not None and at is not None and not in_form_data:
-            lines.insert(at, f"Content-Length: {length}\r\n")
-        head = f"{delimiter}{''.join(lines)}\r\n".encode()
-        delimiter = next_delimiter
+        at_hand = payload.at_hand
+        inner = None if at_hand else payload.message()
+        nested = None if inner is None else laid_out[id(inner)]
+        declared = payload.size if nested is None else nested.size
+        text, length, coding, transfer_encoding = payload.header_block(in_form_data, declared)
+        head = f"{delimiter}{text}\r\n".encode()
+        if delimiters < 0:
+            delimiter = f"\r\n{delimiter}"
         delimiters += 1
         pieces.append(head)
         held += len(head)
-        if as_it_is and nested is None and length is not None and length <= (JOINED if payload.at_hand else _SMALL):
-            whole = payload.whole() if payload.at_hand else payload.in_memory()
-            if whole is not None and len(whole) == length:
-                pieces.append(whole)
-                held += length
-                if held < JOINED:
+        # Looked at here and now, where that costs nothing.
+        if length is not None and length <= (JOINED if at_hand else _SMALL):
+            if nested is None and not coding and not transfer_encoding:
+                whole = payload.whole() if at_hand else payload.in_memory()
+                if whole is not None and len(whole) == length:
+                    pieces.append(whole)
+                    held += length
+                    if held >= JOINED:
+                        items.append(Run(pieces, delimiters))
+                        framed += held
+                        pieces, held, delimiters = [], 0, 0
                     continue
-                items.append(Run(pieces, delimiters))
-                framed += held
-                pieces, held, delimiters = [], 0, 0
-                continue
         items += (Run(pieces, delimiters), Body(payload, coding, transfer_encoding, declared, nested, number))
         framed += held
         of_bodies = None if of_bodies is None or length is None else of_bodies + length
@@ -133,31 +127,10 @@ def _lay_out(message: Message, close_boundary: bool) -> Generator[Message, Layou
     return Layout(items, None if of_bodies is None else of_bodies + framed, boundary.encode(), chosen)
 
 
-def prepare_part(payload: Payload, number: int, in_form_data: bool) -> None:
-    """Make a payload a part of a message.
-
-    :raises ValueError: a header field cannot be written, or is not allowed in form-data.
-    :raises UnsupportedEncoding: a coding that cannot be applied.
-    """
-    fields = payload.fields(in_form_data)
-    if not payload.is_plain:
-        _, _, coding, transfer_encoding = payload.lines(in_form_data)
-        check_codings(coding, transfer_encoding)
-        lengths = [given_length(value) for name, value in fields if name.lower() == "content-length"]
-        if lengths and not in_form_data and coding is None and transfer_encoding is None:
-            payload.declare_size(lengths[0])
-    if not in_form_data:
-        payload.announce()
-    elif len(fields) != 2 or fields[1][0] != "Content-Disposition":  # as nearly all have it
-        if value_of(fields, "content-disposition") is None:
-            payload.call_section(number)
-
-
-def fetched(layout: Layout) -> Iterator[Body]:
-    """All bodies that have to be fetched, those of nested messages included."""
+def _fetched(layout: Layout) -> Iterator[Body]:
     layouts = [layout]
-    while layouts:
-        for item in layouts.pop().items:
+    for each in layouts:  # and those found meanwhile
+        for item in each.items:
             if isinstance(item, Body):
                 if item.nested is None:
                     yield item
@@ -165,15 +138,26 @@ def fetched(layout: Layout) -> Iterator[Body]:
                     layouts.append(item.nested)
 
 
-def require_no_loop(layout: Layout) -> None:
-    """Raise unless the message can be had without an event loop.
+def rewound(layout: Layout) -> Layout:
+    """The layout, with what has to be fetched ready for that.
+
+    :raises StateError: a part has been sent and cannot be sent again.
+    """
+    for body in _fetched(layout):
+        body.payload.rewind()
+    return layout
+
+
+def without_a_loop(layout: Layout) -> Layout:
+    """The layout, if it can be had without an event loop.
 
     :raises TypeError: a part cannot.
     """
-    for body in fetched(layout):
+    for body in _fetched(layout):
         if not body.payload.has_blocks:
-            name = value_of(body.payload.fields(), "content-disposition")
+            name = body.payload.disposition
             raise body.payload.needs_a_loop(f"part {body.number}" + ("" if name is None else f" ({name})"))
+    return layout
 
 
 # Rendering
@@ -183,70 +167,60 @@ class _Guard:
     """Sees to it that no part contains a delimiter; only a boundary that the caller chose can be met by chance.
 
     RFC 2046 section 5.1.1: it must not be "the prefix of any line", so what follows it does not matter. One delimiter
-    is looked for and counted. The boundaries of several messages that are in each other are looked up at each line that
-    begins with two dashes, so that what is deep inside is not searched for each of them.
+    is searched for. The boundaries of several messages that are in each other are looked up at each line that begins
+    with two dashes, so that what is deep inside is not searched for each of them.
     """
 
-    __slots__ = ("_boundaries", "_keep", "_lengths", "_only", "_tail")
+    __slots__ = ("_boundaries", "_lengths", "_tail")
 
     def __init__(self) -> None:
-        self._boundaries: dict[bytes, None] = {}
-        self._lengths: dict[int, int] = {}  # of the boundaries, and how many have it
-        self._only: bytes | None = None  # the delimiter, where there is one
-        self._keep = 0  # bytes in which a delimiter can begin that ends in the next chunk
+        self._boundaries: set[bytes] = set()
+        self._lengths: set[int] = set()  # of all that there have been
         self._tail = b""
 
     def enter(self, layout: Layout) -> None:
         """The framing of a message follows, whose first line has no CRLF before it to be found by."""
-        if self._boundaries:
-            self._search(b"\r\n--%b--" % layout.boundary, None)
+        self._look_up(b"\r\n--%b--" % layout.boundary)
         if layout.chosen:
-            size = len(layout.boundary)
-            self._boundaries[layout.boundary] = None
-            self._lengths[size] = self._lengths.get(size, 0) + 1
-            self._changed()
+            self._boundaries.add(layout.boundary)
+            self._lengths.add(len(layout.boundary))
 
     def leave(self, layout: Layout) -> None:
         """That framing has ended."""
-        if layout.chosen:
-            size = len(layout.boundary)
-            del self._boundaries[layout.boundary]
-            self._lengths[size] -= 1
-            if not self._lengths[size]:
-                del self._lengths[size]
-            self._changed()
+        self._boundaries.discard(layout.boundary)
 
-    def _changed(self) -> None:
-        self._only = b"\r\n--%b" % next(iter(self._boundaries)) if len(self._boundaries) == 1 else None
-        self._keep = max(self._lengths, default=0) + 3
+    def check(self, data: bytes, layout: Layout | None = None, delimiters: int = 0) -> None:
+        """Look at what follows, before it is handed on.
 
-    def check_run(self, data: bytes, run: Run, layout: Layout) -> None:
-        """Look at a run of the message that was entered last, before it is handed on."""
-        if self._boundaries:
-            own, expected = (layout.boundary, run.delimiters) if layout.chosen else (None, 0)
-            if self._search(data, own) != expected:
-                raise _refusal(b"\r\n--%b" % layout.boundary)
-            self._tail = data[-self._keep :]
+        :param layout: the message that was entered last, of which it is a run; else it is a chunk of a body.
+        :param delimiters: how many of its own there are.
+        :raises ValueError: there is one too many.
+        """
+        if not self._boundaries:
+            return
+        own = layout.boundary if layout is not None and layout.chosen else None
+        if layout is None:
+            self._look_up(self._tail + data[: self._keep], None, len(self._tail))
+        if len(self._boundaries) > 1:
+            found = self._look_up(data, own)
+        else:
+            (only,) = self._boundaries
+            delimiter = b"\r\n--%b" % only
+            found = data.count(delimiter) if own is not None else _find(data, delimiter) + 1
+        if found != (0 if own is None else delimiters):
+            raise _refusal(own or only)
+        self._tail = (data if len(data) >= self._keep else self._tail + data)[-self._keep :]
 
-    def check(self, chunk: bytes) -> None:
-        """Look at the next chunk of a body, before it is handed on."""
-        if self._boundaries:
-            self._search(chunk, None)
-            tail, keep = self._tail, self._keep
-            self._search(tail + chunk[:keep], None, len(tail))
-            self._tail = chunk[-keep:] if len(chunk) >= keep else (tail + chunk)[-keep:]
+    @property
+    def _keep(self) -> int:
+        """Bytes in which a delimiter can begin that ends in the next chunk."""
+        return max(self._lengths) + 3
 
-    def _search(self, data: bytes, own: bytes | None, beyond: int = 0) -> int:
+    def _look_up(self, data: bytes, own: bytes | None = None, beyond: int = 0) -> int:
         """How many delimiters there are with the boundary ``own``, of those that end beyond an offset.
 
         :raises ValueError: there is one with another boundary.
         """
-        if self._only is not None:
-            if own is not None:
-                return data.count(self._only)
-            if self._only in data:
-                raise _refusal(self._only)
-            return 0
         found = 0
         at = data.find(b"\r\n--")
         while at >= 0:
@@ -254,14 +228,14 @@ class _Guard:
                 end = at + 4 + size
                 if beyond < end <= len(data) and (boundary := data[at + 4 : end]) in self._boundaries:
                     if boundary != own:
-                        raise _refusal(data[at:end])
+                        raise _refusal(boundary)
                     found += 1
             at = data.find(b"\r\n--", at + 4)
         return found
 
 
-def _refusal(delimiter: bytes) -> ValueError:
-    return ValueError(f"a part contains the delimiter {delimiter!r}; choose another boundary, or give none")
+def _refusal(boundary: bytes) -> ValueError:
+    return ValueError(f"a part contains the delimiter {b'--' + boundary!r}; choose another boundary, or give none")
 
 
 class _Rendering:
@@ -269,11 +243,11 @@ class _Rendering:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        # What bytes go through: a guard; what makes a body of the section around of them; whether that takes long.
-        self._sections: list[tuple[_Guard, Codec | None, bool]] = [(_Guard(), None, False)]
-        # What is being fetched
-        self._body: Body | None = None
-        self._encoded = False
+        # What bytes go through: a guard, then what encodes them, and whether that takes long, then the guard around.
+        self._guards = [_Guard()]
+        self._codecs: list[tuple[Codec, bool]] = []
+        # What is being fetched, and how much of it has been
+        self._body: Body
         self._given = 0
 
     def steps(self) -> Iterator[bytes | Payload]:
@@ -298,112 +272,90 @@ class _Rendering:
             yield b"".join(pending)
 
     def _walk(self) -> Iterator[bytes | Payload]:
-        sections = self._sections
-        sections[0][0].enter(self._layout)
-        entered: list[tuple[Layout, Iterator[Run | Body], bool]] = [(self._layout, iter(self._layout.items), False)]
+        guards = self._guards
+        guards[0].enter(self._layout)
+        entered = [(self._layout, iter(self._layout.items), 0)]
         while entered:
-            layout, items, encoded = entered[-1]
+            layout, items, codecs = entered[-1]
             for item in items:
                 if isinstance(item, Run):
                     data = b"".join(item.pieces)
-                    sections[-1][0].check_run(data, item, layout)
+                    guards[-1].check(data, layout, item.delimiters)
                     yield from self._through(data)
-                elif item.nested is not None:
-                    entered.append((item.nested, iter(item.nested.items), self._enter(item)))
-                    sections[-1][0].enter(item.nested)
+                    continue
+                payload, coding, transfer_encoding, declared, nested, _ = item
+                codec = encoder(transfer_encoding, coding)
+                if codec is not None:
+                    guards.append(_Guard())
+                    self._codecs.append((codec, bool(coding) or transfer_encoding != "base64"))
+                self._body, self._given = item, 0
+                if nested is not None:
+                    entered.append((nested, iter(nested.items), len(self._codecs)))
+                    guards[-1].enter(nested)
                     break
+                payload.rewind()  # it may be in the message twice
+                whole = payload.in_memory() if declared is not None and declared <= JOINED else None
+                if whole is None:
+                    yield payload
                 else:
-                    payload = item.payload
-                    payload.rewind()  # it may be in the message twice
-                    small = item.declared is not None and item.declared <= JOINED
-                    whole = payload.in_memory() if small else None
-                    self._body, self._given, self._encoded = item, 0, self._enter(item)
-                    if whole is None:
-                        yield payload
-                    else:
-                        yield from (*self.take(whole), *self.end())
+                    yield from (*self.take(whole), *self.take(None))
             else:
                 entered.pop()
-                sections[-1][0].leave(layout)
-                if encoded:
+                guards[-1].leave(layout)
+                if entered and codecs > entered[-1][2]:
                     yield from self._leave()
 
-    def _enter(self, body: Body) -> bool:
-        """The bytes of a body follow; whether they are encoded."""
-        codec = encoder(body.transfer_encoding, body.content_coding)
-        if codec is not None:
-            slow = body.content_coding is not None or body.transfer_encoding != "base64"
-            self._sections.append((_Guard(), codec, slow))
-        return codec is not None
+    def take(self, chunk: bytes | None) -> Sequence[bytes]:
+        """What becomes of the next chunk of the body that is being fetched; None is its end.
 
-    def _leave(self) -> Sequence[bytes]:
-        """They have ended; what is left of them, where they are encoded."""
-        _, codec, _ = self._sections[-1]
-        if codec is not None:
-            codec.feed_eof()
-        rest = self._through(b"")
-        self._sections.pop()
-        return rest
-
-    def _through(self, data: bytes) -> Sequence[bytes]:
-        """What becomes of bytes that have been entered."""
-        pieces = [data]
-        for depth in range(len(self._sections) - 1, 0, -1):
-            _, codec, _ = self._sections[depth]
-            pieces = [encoded for piece in pieces for encoded in _encoded(codec, piece)]
-            for piece in pieces:
-                self._sections[depth - 1][0].check(piece)
-        return pieces
-
-    def take(self, chunk: bytes) -> Sequence[bytes]:
-        """What becomes of a chunk of the body that is being fetched.
-
-        :raises StateError: there are more bytes than were declared.
+        :raises StateError: there are more bytes than were declared, or fewer.
         :raises ValueError: the part contains the delimiter.
         """
-        self._given += len(chunk)
-        body = self._body
-        if body is not None and body.declared is not None and self._given > body.declared:
-            raise StateError(f"a {type(body.payload).__name__} gives more than its {body.declared} bytes")
-        self._sections[-1][0].check(chunk)
-        return self._through(chunk)
+        payload, coding, transfer_encoding, declared, *_ = self._body
+        if chunk is not None:
+            self._given += len(chunk)
+            if declared is not None and self._given > declared:
+                raise StateError(f"a {type(payload).__name__} gives more than its {declared} bytes")
+            self._guards[-1].check(chunk)
+            return self._through(chunk)
+        if declared is not None and self._given < declared:
+            raise StateError(f"a {type(payload).__name__} of {declared} bytes ended after {self._given}")
+        return self._leave() if coding or transfer_encoding else ()
 
-    def end(self) -> Sequence[bytes]:
-        """What is left after its last chunk.
+    def _leave(self) -> Sequence[bytes]:
+        """What is left of a section that has ended."""
+        rest = self._through(None)
+        self._codecs.pop()
+        self._guards.pop()
+        return rest
 
-        :raises StateError: there were fewer bytes than declared.
-        """
-        body = self._body
-        if body is not None and body.declared is not None and self._given < body.declared:
-            raise StateError(f"a {type(body.payload).__name__} of {body.declared} bytes ended after {self._given}")
-        return self._leave() if self._encoded else ()
+    def _through(self, data: bytes | None) -> Sequence[bytes]:
+        """What becomes of bytes of the innermost section; None: of its end."""
+        pieces = [] if data is None else [data]
+        for guard, (codec, _) in zip(self._guards[-2::-1], reversed(self._codecs), strict=True):
+            given, pieces = pieces, []
+            for piece in given:
+                codec.feed_data(piece)
+                pieces += iter(partial(codec.read, JOINED), b"")
+            if data is None and codec is self._codecs[-1][0]:
+                codec.feed_eof()
+                pieces += iter(partial(codec.read, JOINED), b"")
+            for piece in pieces:
+                guard.check(piece)
+        return pieces
 
     @property
     def encodes(self) -> bool:
         """Whether this body is encoded, if only with the message around it."""
-        return len(self._sections) > 1
+        return bool(self._codecs)
 
     def takes_long(self, size: int) -> bool:
         """Whether to encode so many bytes more of this body would keep the event loop."""
-        return self._given + size > INLINE and any(slow for _, _, slow in self._sections)
-
-
-def _encoded(codec: Codec | None, data: bytes) -> Iterator[bytes]:
-    if codec is None:
-        yield data
-        return
-    if data:
-        codec.feed_data(data)
-    while encoded := codec.read(JOINED):
-        yield encoded
+        return self._given + size > INLINE and any(slow for _, slow in self._codecs)
 
 
 async def chunks(layout: Layout) -> AsyncIterator[bytes]:
-    """The bytes of a message, in pieces that are not empty.
-
-    :raises StateError: a part has been sent and cannot be sent again, or gives more or fewer bytes than declared.
-    :raises ValueError: a part contains the delimiter.
-    """
+    """The bytes of a message, in pieces that are not empty; raises as :meth:`_Rendering.steps`."""
     rendering = _Rendering(layout)
     for step in rendering.steps():
         if isinstance(step, bytes):
@@ -411,22 +363,27 @@ async def chunks(layout: Layout) -> AsyncIterator[bytes]:
             continue
         async with closing(step.as_chunks()) as fetched:
             async for chunk in fetched:
-                size = len(chunk)
-                pieces = await in_thread(rendering.take, chunk) if rendering.takes_long(size) else rendering.take(chunk)
-                encoded = rendering.encodes
-                del chunk  # or it would be kept while the next one is made
+                size, box = len(chunk), [chunk]
+                del chunk  # or it would be kept while the next one is made, as by a thread that has done with it
+                take = partial(_take_from, box, rendering)
+                pieces = await in_thread(take) if rendering.takes_long(size) else take()
+                long = rendering.encodes and size >= JOINED
                 for piece in pieces:
                     yield piece
                     del piece
                 del pieces
-                if encoded and size >= JOINED:
-                    await give_way()  # that took a while
-        for piece in await in_thread(rendering.end) if rendering.takes_long(0) else rendering.end():
+                if long:
+                    await give_way()
+        for piece in await in_thread(rendering.take, None) if rendering.takes_long(0) else rendering.take(None):
             yield piece
 
 
+def _take_from(box: list[bytes], rendering: _Rendering) -> Sequence[bytes]:
+    return rendering.take(box.pop())
+
+
 def blocks(layout: Layout) -> Iterator[bytes]:
-    """As :func:`chunks`, without an event loop; only after :func:`require_no_loop`."""
+    """As :func:`chunks`, without an event loop; only after :func:`without_a_loop`."""
     rendering = _Rendering(layout)
     for step in rendering.steps():
         if isinstance(step, bytes):
@@ -434,7 +391,7 @@ def blocks(layout: Layout) -> Iterator[bytes]:
             continue
         for block in step.as_blocks():
             yield from rendering.take(block)
-        yield from rendering.end()
+        yield from rendering.take(None)
 
 
 # Parts that are sent one by one, of a message that goes on and on
@@ -447,12 +404,12 @@ class Frames:
     :param boundary: that of the message; what is sent is searched for it.
     """
 
-    __slots__ = ("_delimiter", "start")
+    __slots__ = ("_boundary", "start")
 
     def __init__(self, boundary: str) -> None:
-        self.start = f"--{boundary}\r\n".encode()
+        self._boundary = boundary.encode()
+        self.start = b"--%b\r\n" % self._boundary
         """What stands before the first part."""
-        self._delimiter = f"\r\n--{boundary}".encode()
 
     def frame(self, body: bytes, fields: Iterable[Field], *, last: bool = False) -> bytes:
         """One part, and the delimiter after it.
@@ -461,10 +418,9 @@ class Frames:
         :param last: it is the close-delimiter that follows.
         :raises ValueError: a field cannot be written, or the part contains the delimiter.
         """
-        lines, *_ = lines_of(fields, in_form_data=False)
-        head = f"{''.join(lines)}Content-Length: {len(body)}\r\n\r\n".encode()
-        delimiter = self._delimiter
+        head = f"{render(fields)[0]}Content-Length: {len(body)}\r\n\r\n".encode()
+        delimiter = b"\r\n--%b" % self._boundary
         whole = b"".join((head, body, delimiter, b"--\r\n" if last else b"\r\n"))
-        if whole.count(delimiter) != 1 or whole.startswith(delimiter[2:]):
-            raise _refusal(delimiter)
+        if _find(whole, delimiter) != len(head) + len(body) or whole.startswith(delimiter[2:]):
+            raise _refusal(self._boundary)
         return whole

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
-from .head import value_of
 from .payloads.base import Payload
 from .sinks import closing
 
@@ -43,13 +42,16 @@ class BodyPartReaderPayload(Payload):
         if "Content-Type" in value.headers:
             kwargs.setdefault("content_type", value.headers["Content-Type"])
         super().__init__(value, *args, **kwargs)
-        if value_of(self.fields(), "content-disposition") is None:
+        if self.disposition is None:
             params = {"name": value.name, "filename": value.filename}
             if params != {"name": None, "filename": None}:
                 received = value.headers.get("Content-Disposition", "").lstrip().lower()
                 disptype = "form-data" if received.startswith("form-data") else "attachment"
                 given = {name: text for name, text in params.items() if text is not None}
                 self.set_content_disposition(disptype, True, "utf-8", **given)
+
+    def _once(self) -> bool:
+        return True
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The decoded body."""

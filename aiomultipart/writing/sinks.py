@@ -217,15 +217,6 @@ def iterate_writes(write: Callable[[Writer], Coroutine[Any, Any, object]]) -> As
     return _Writes(write)
 
 
-class _Piece:
-    """What a running ``write()`` yields to the one who runs it, past everything in between."""
-
-    __slots__ = ("data",)
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-
 @types.coroutine
 def _yielding(value: Any) -> Generator[Any, Any, Any]:
     return (yield value)
@@ -234,32 +225,27 @@ def _yielding(value: Any) -> Generator[Any, Any, Any]:
 class _Writes:
     """A running ``write()``; also the writer that it is given.
 
-    The task that runs it hands a piece over by yielding it. Another task, which ``write()`` has made, cannot: what it
-    brings is kept until it is taken, and so long it waits.
+    It is run by hand, by whoever asks for pieces. Each piece is kept, and its writer waits, until it is taken: whether
+    that is ``write()`` itself, or another task that it has made.
     """
 
     def __init__(self, write: Callable[[Writer], Coroutine[Any, Any, object]]) -> None:
         self._write = write
         self._coroutine: Coroutine[Any, Any, object] | None = None
         self._ended = False
-        self._task: asyncio.Task[Any] | None = None  # that runs it
         self._awaited: asyncio.Future[Any] | None = None  # what it waits for
         self._brought: deque[tuple[bytes, asyncio.Future[None]]] = deque()
         self._more: asyncio.Future[None] | None = None
 
     async def write(self, data: bytes) -> None:
-        if not data:
-            return
-        if asyncio.current_task() is self._task:
-            await _yielding(_Piece(bytes(data)))
-            return
-        if self._ended:
+        if self._ended and self._coroutine is None:
             raise StateError("the message has been sent, or has failed, and takes no more")
-        taken = asyncio.get_running_loop().create_future()
-        self._brought.append((bytes(data), taken))
-        if self._more is not None and not self._more.done():
-            self._more.set_result(None)
-        await taken
+        if data:
+            taken = asyncio.get_running_loop().create_future()
+            self._brought.append((bytes(data), taken))
+            if self._more is not None and not self._more.done():
+                self._more.set_result(None)
+            await taken
 
     async def drain(self) -> None:
         """Nothing to drain: each piece is taken before the next."""
@@ -301,7 +287,6 @@ class _Writes:
         self, coroutine: Coroutine[Any, Any, object], resume: Callable[[Any], Any], value: Any
     ) -> bytes | None:
         """Run it up to the next piece that is written; None: it has ended."""
-        self._task = asyncio.current_task()
         while True:
             if self._awaited is not None:
                 try:
@@ -314,19 +299,16 @@ class _Writes:
                 self._awaited = None
             try:
                 yielded = resume(value)
-            except StopIteration:
-                self._coroutine, self._ended = None, True
-                return self._taken()
             except BaseException as exc:
                 self._coroutine, self._ended = None, True
+                if isinstance(exc, StopIteration):
+                    return self._taken()
                 self._abandon()
                 if isinstance(exc, StopAsyncIteration):
                     # From here it would be taken for the end of the chunks.
                     raise RuntimeError("write() raised StopAsyncIteration") from exc  # noqa: TRY004
                 raise
             resume, value = coroutine.send, None
-            if isinstance(yielded, _Piece):
-                return yielded.data
             if asyncio.isfuture(yielded):
                 self._awaited = yielded
                 continue
@@ -347,7 +329,7 @@ class _Writes:
                     raise
 
     def _taken(self) -> bytes | None:
-        """A piece that another task has brought, which may go on then."""
+        """A piece, whose writer may go on then."""
         while self._brought:
             data, taken = self._brought.popleft()
             if not taken.done():  # or it has been cancelled
@@ -356,6 +338,6 @@ class _Writes:
         return None
 
     def _abandon(self) -> None:
-        """Let go of the tasks whose pieces nobody takes any more."""
+        """Let go of those whose pieces nobody takes any more."""
         while self._brought:
             self._brought.popleft()[1].cancel()

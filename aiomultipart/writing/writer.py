@@ -10,7 +10,7 @@ import functools
 import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias
 from urllib.parse import urlencode
 
 from multidict import CIMultiDict
@@ -24,7 +24,7 @@ from .head import HeadersLike, charset_of, codings, header_items
 from .payloads import registry
 from .payloads.base import Message, Payload
 from .payloads.memory import JsonPayload, StringPayload
-from .sinks import Serialized, Writer, check_caller, closing, first_bytes, send, serialized
+from .sinks import Serialized, Writer, check_caller, closing, send, serialized
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -36,9 +36,9 @@ _BOUNDARY = re.compile(rf"[{BCHARS_NO_SPACE} ]{{0,69}}[{BCHARS_NO_SPACE}]", re.A
 _TOKEN = re.compile(TOKEN, re.ASCII).fullmatch
 
 # What a subclass may define that makes it another message than its layout says.
-_OWN_WAYS = frozenset(
-    {"as_bytes", "blocks", "chunks", "close", "consumed", "keep", "message", "rewind", "size", "whole", "write"}
-)
+_OWN_WAYS = ("as_bytes", "blocks", "chunks", "close", "consumed", "keep", "message", "rewind", "size", "whole", "write")
+
+Report: TypeAlias = Callable[[int, int | None], object]
 
 
 class Part(NamedTuple):
@@ -71,22 +71,21 @@ class MultipartWriter(Payload):
     sets off what builds a message.
     """
 
-    renders_by_layout: ClassVar[bool] = True
-    """Whether its bytes are those of its layout; a subclass may make other ones."""
+    _value: list[Payload]  # its parts
+    # Whether its bytes are those of its layout; a subclass may make other ones.
+    _renders_by_layout: ClassVar[bool] = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        bases = cls.__mro__[: cls.__mro__.index(MultipartWriter)]
-        cls.renders_by_layout = all(_OWN_WAYS.isdisjoint(vars(base)) for base in bases)
+        cls._renders_by_layout = all(getattr(cls, way) is getattr(MultipartWriter, way) for way in _OWN_WAYS)
 
     def __init__(
         self,
         subtype: str = "mixed",
         boundary: str | None = None,
         *,
-        on_progress: Callable[[int, int | None], object] | None = None,
+        on_progress: Report | None = None,
     ) -> None:
-        self._value = None
         chosen = boundary is not None
         if boundary is None:
             # The underscore keeps it from beginning with a boundary like "b", chosen for a message around this one.
@@ -94,9 +93,9 @@ class MultipartWriter(Payload):
             content_type = _media_type(subtype, None) + boundary
         else:
             content_type = _media_type(subtype, boundary)
-        self._fields = [("Content-Type", content_type)]
-        self._parts: list[Payload] = []
-        self._message = Message(boundary, self._parts, subtype.lower() == "form-data", chosen)
+        self._text = f"Content-Type: {content_type}\r\n"
+        self._value = parts = list[Payload]()
+        self._message = Message(boundary, parts, subtype.lower() == "form-data", chosen)
         self._is_nested = False
         self._closed = 0  # parts
         self.on_progress = on_progress
@@ -120,13 +119,13 @@ class MultipartWriter(Payload):
     # No __iter__, or httpx would take the writer for a synchronous body; "for part in writer" works by indexing.
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self._value)
 
     def __bool__(self) -> bool:
         return True
 
     def __getitem__(self, index: int) -> Part:
-        payload = self._parts[index]
+        payload = self._value[index]
         return Part(payload, *codings(payload.headers))
 
     if TYPE_CHECKING:
@@ -152,12 +151,9 @@ class MultipartWriter(Payload):
         :raises ValueError: a header field cannot be written, or is not allowed in form-data.
         :raises UnsupportedEncoding: a coding in ``headers`` that cannot be applied.
         """
-        try:
-            factory = registry.payload_factory(obj)
-        except registry.LookupError:
-            raise TypeError(registry.advice(obj)) from None
+        factory = registry.payload_factory(obj)
         if factory is not None:
-            payload = factory(obj, headers=headers)
+            payload = factory(obj) if headers is None else factory(obj, headers=headers)
         else:
             payload = obj
             if headers is not None:
@@ -173,8 +169,8 @@ class MultipartWriter(Payload):
             if payload is self or (self._is_nested and any(inner is self for inner in payload.walk())):
                 raise ValueError("a writer cannot be a part of itself")
             payload._is_nested = True  # noqa: SLF001
-        layout.prepare_part(payload, len(self._parts), self._message.in_form_data)
-        self._parts.append(payload)
+        payload.become_part(len(self._value), self._message.in_form_data)
+        self._value.append(payload)
         return payload
 
     def append_json(self, obj: Any, headers: HeadersLike | None = None) -> Payload:
@@ -201,27 +197,19 @@ class MultipartWriter(Payload):
 
     def message(self) -> Message | None:
         """What it is made of; None for a subclass that makes its bytes in a way of its own."""
-        return self._message if self.renders_by_layout else None
-
-    def _ready(self, close_boundary: bool = True) -> layout.Layout:
-        """Its layout, with what has to be fetched ready for that."""
-        laid_out = layout.lay_out(self._message, close_boundary=close_boundary)
-        for body in layout.fetched(laid_out):
-            body.payload.rewind()
-        return laid_out
+        return self._message if self._renders_by_layout else None
 
     def walk(self) -> Iterator[Payload]:
-        """All payloads that are in it, however deep; those whose bytes are a layout's are followed by theirs."""
-        found: list[Iterator[Payload]] = [iter(self._parts)]
-        while found:
-            for payload in found[-1]:
+        """All payloads that are in it, however deep, where their bytes are by a layout."""
+        found: list[Sequence[Payload]] = [self._value]
+        for parts in found:
+            for payload in parts:
                 yield payload
-                message = payload.message()
-                if message is not None:
-                    found.append(iter(message.parts))
-                    break
-            else:
-                found.pop()
+                if (message := payload.message()) is not None:
+                    found.append(message.parts)
+
+    def _leaves(self) -> Iterator[Payload]:
+        return (payload for payload in self.walk() if payload.message() is None)
 
     @property
     def size(self) -> int | None:
@@ -231,22 +219,20 @@ class MultipartWriter(Payload):
     @property
     def consumed(self) -> bool:
         """Whether a part has been sent and cannot be sent again, or the writer is closed."""
-        return self._consumed or any(payload.consumed for payload in self.walk() if payload.message() is None)
+        return self._consumed or any(payload.consumed for payload in self._leaves())
 
     def rewind(self) -> None:
         """Get ready to be sent.
 
         :raises StateError: a part has been sent and cannot be sent again.
         """
-        for payload in self.walk():
-            if payload.message() is None:
-                payload.rewind()
+        for payload in self._leaves():
+            payload.rewind()
 
-    def whole(self) -> bytes | None:
-        """All bytes, when every part is in memory."""
-        laid_out = layout.lay_out(self._message)
-        here = all(body.payload.in_memory() is not None for body in layout.fetched(laid_out))
-        return b"".join(layout.blocks(laid_out)) if here else None
+    async def keep(self) -> None:
+        """Read what a part can be read for only once, and keep it."""
+        for payload in self._leaves():
+            await payload.keep()
 
     def chunks(self, close_boundary: bool = True) -> AsyncIterator[bytes]:
         """The bytes of the message.
@@ -262,9 +248,7 @@ class MultipartWriter(Payload):
 
         :raises TypeError: a part cannot be read without one.
         """
-        laid_out = layout.lay_out(self._message)
-        layout.require_no_loop(laid_out)
-        return layout.blocks(laid_out)
+        return layout.blocks(layout.without_a_loop(layout.lay_out(self._message)))
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """The bytes of the message, to be sent; for clients and servers that take an async iterable.
@@ -273,18 +257,19 @@ class MultipartWriter(Payload):
             ``aiomultipart.integrations.aiohttp`` has not been imported; or httpx is without a Content-Type.
         """
         check_caller()
-        return self._sent()
+        return self.ready_chunks()
 
-    def _sent(self, close_boundary: bool = True) -> AsyncIterator[bytes]:
-        if self.renders_by_layout:
-            laid_out = self._ready(close_boundary)
+    def ready_chunks(self, close_boundary: bool = True) -> AsyncIterator[bytes]:
+        """As :meth:`chunks`, with what it is made of rewound before the first byte; progress is reported."""
+        if self._renders_by_layout:
+            laid_out = layout.rewound(layout.lay_out(self._message, close_boundary=close_boundary))
             chunks, size = layout.chunks(laid_out), laid_out.size
         else:
             self.rewind()
             chunks, size = self.chunks(close_boundary), self.size
         if self.on_progress is None:
             return chunks
-        return _Progress(self.on_progress, size if close_boundary else None).over_async(chunks)
+        return _reported_async(chunks, self.on_progress, size if close_boundary else None)
 
     async def write(self, writer: Writer, close_boundary: bool = True) -> None:
         """Write the message to ``writer``, waiting for it after each chunk.
@@ -293,52 +278,22 @@ class MultipartWriter(Payload):
         :param close_boundary: as in :meth:`chunks`.
         :raises StateError: before the first byte, when a part cannot be sent again.
         """
-        await send(self._sent(close_boundary), writer)
-
-    async def write_with_length(self, writer: Writer, content_length: int | None) -> None:
-        """Write at most ``content_length`` bytes of the message, or all when it is None; otherwise as :meth:`write`."""
-        chunks = self._sent()
-        await send(chunks if content_length is None else first_bytes(chunks, content_length), writer)
-
-    async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        """All bytes. What a part can be read for only once is kept, so that the message can be sent all the same.
-
-        The parameters, which are aiohttp's, are not used.
-
-        :raises StateError: a part has been sent and cannot be sent again.
-        """
-        self.rewind()
-        await self.keep()
-        return b"".join([chunk async for chunk in self.chunks()])
-
-    async def keep(self) -> None:
-        """Read what a part can be read for only once, and keep it."""
-        for payload in self.walk():
-            if payload.message() is None:
-                await payload.keep()
+        await send(self.ready_chunks(close_boundary), writer)
 
     def serialize(self) -> Serialized:
-        """The bytes without an event loop: an iterator; files are read as it goes.
-
-        Its ``len()`` is the size where that is known, by which ``requests`` sends a Content-Length; where it is not,
-        there is no ``__len__``.
-
-        :raises TypeError: a part is an async source, or has only an asynchronous ``write()``; the part is named.
-        :raises StateError: a part has been sent and cannot be sent again.
-        """
-        if not self.renders_by_layout:
+        """The bytes without an event loop, as :meth:`Payload.serialize`; progress is reported."""
+        if not self._renders_by_layout:
             return super().serialize()
-        laid_out = self._ready()
-        layout.require_no_loop(laid_out)
+        laid_out = layout.rewound(layout.without_a_loop(layout.lay_out(self._message)))
         blocks = layout.blocks(laid_out)
         if self.on_progress is not None:
-            blocks = _Progress(self.on_progress, laid_out.size).over(blocks)
+            blocks = _reported(blocks, self.on_progress, laid_out.size)
         return serialized(blocks, laid_out.size)
 
-    def leaves_to_close(self) -> list[Payload]:
-        """Its own parts, but for messages, that have to be closed and have not been asked to; it counts as closed."""
+    def _to_close(self) -> list[Payload]:
+        """Its own parts that have to be closed and have not been asked to; it counts as closed."""
         self._consumed = True
-        parts, self._closed = self._parts[self._closed :], len(self._parts)
+        parts, self._closed = self._value[self._closed :], len(self._value)
         return [payload for payload in parts if payload.message() is None and not payload.autoclose]
 
     async def close(self) -> None:
@@ -346,13 +301,10 @@ class MultipartWriter(Payload):
 
         :raises ExceptionGroup: closing several of them raised; of one, what it raised.
         """
-        leaves: list[Payload] = []
-        for writer in (self, *(inner for inner in self.walk() if isinstance(inner, MultipartWriter))):
-            if writer is self or writer.renders_by_layout:
-                leaves += writer.leaves_to_close()
+        inside = [inner for inner in self.walk() if isinstance(inner, MultipartWriter) and inner.message() is not None]
         errors: list[Exception] = []
         stop: BaseException | None = None
-        for payload in leaves:
+        for payload in [payload for writer in (self, *inside) for payload in writer._to_close()]:  # noqa: SLF001
             try:
                 await payload.close()
             except Exception as exc:  # noqa: BLE001  (raised below)
@@ -366,27 +318,20 @@ class MultipartWriter(Payload):
             raise failure
 
 
-class _Progress:
-    """Reports what is handed on."""
+def _reported(pieces: Iterator[bytes], report: Report, total: int | None) -> Iterator[bytes]:
+    sent = 0
+    for piece in pieces:
+        report(sent := sent + len(piece), total)
+        yield piece
 
-    def __init__(self, report: Callable[[int, int | None], object], total: int | None) -> None:
-        self._report = report
-        self._total = total
-        self._sent = 0
 
-    def over(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        for piece in pieces:
-            self._sent += len(piece)
-            self._report(self._sent, self._total)
+async def _reported_async(pieces: AsyncIterator[bytes], report: Report, total: int | None) -> AsyncIterator[bytes]:
+    sent = 0
+    async with closing(pieces):
+        async for piece in pieces:
+            report(sent := sent + len(piece), total)
             yield piece
-
-    async def over_async(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async with closing(pieces):
-            async for piece in pieces:
-                self._sent += len(piece)
-                self._report(self._sent, self._total)
-                yield piece
-                del piece
+            del piece
 
 
 @functools.lru_cache(maxsize=128)

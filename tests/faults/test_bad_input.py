@@ -19,9 +19,13 @@ from aiomultipart import (
     Policy,
     StateError,
 )
+from aiomultipart.testing import ScriptedSource
 from tests.support.messages import ALL_WAYS, BODY, DECODED, GZIP, NESTED, TEXT, WAYS, coded
 from tests.support.origins import DYING, SURVIVING, pieces
 from tests.support.reading import FORM, MIXED, build, next_nested, next_part
+
+# Over both implementations of the parser
+pytestmark = pytest.mark.usefixtures("implementation")
 
 EVERYWHERE = SURVIVING | DYING
 FIELD = b'Content-Disposition: form-data; name="a"'
@@ -121,14 +125,14 @@ async def test_a_codec_error_belongs_to_the_part(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("policy", "headers"),
-    [(Policy.STRICT, MIXED), (Policy.STRICT, FORM), (Policy.STANDARD, FORM)],
-    ids=["strict, mixed", "strict, form-data", "standard, form-data"],
+    [(Policy.STRICT, MIXED), (Policy.STANDARD, MIXED), (Policy.STRICT, FORM), (Policy.STANDARD, FORM)],
+    ids=["strict, mixed", "standard, mixed", "strict, form-data", "standard, form-data"],
 )
 @pytest.mark.parametrize("name", ALL_WAYS)
 async def test_truncation(name: str, headers: dict[str, str], policy: Policy) -> None:
     head = FIELD if headers is FORM else b"A: 1"
     body = b"null\r\n--bb\r\n  " if name != "json" else b"null\r\n  "
-    message = build((head, body), (head, b""), (head, b"null"))
+    message = build((head, body), (head, b""), (head if headers is FORM else b"Content-Length: 4", b"null"))
 
     async def read_all(reader: MultipartReader) -> list[bytes]:
         bodies = []
@@ -287,3 +291,23 @@ async def test_what_the_source_raises_comes_unchanged(name: str) -> None:
         for _ in range(2):
             with pytest.raises(StateError, match="generator"):
                 await reader.next()
+
+
+async def test_a_timeout_raised_by_the_source_loses_nothing() -> None:
+    source = ScriptedSource(b"--b\r\n\r\none", TimeoutError("slow"), b"two", TimeoutError("slow"), b"\r\n--b--")
+    reader = MultipartReader(MIXED, source)
+    part = await next_part(reader)
+    for _ in range(2):
+        with pytest.raises(TimeoutError, match="slow"):
+            await part.read()
+    assert await part.read() == b"onetwo"
+    assert await reader.next() is None
+
+
+async def test_a_source_that_gives_something_else() -> None:
+    class Text:
+        async def read(self, n: int) -> Any:
+            return "text"
+
+    with pytest.raises(TypeError):
+        await MultipartReader(MIXED, Text()).next()

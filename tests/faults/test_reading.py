@@ -33,6 +33,9 @@ from tests.support.messages import (
 from tests.support.origins import DYING, SURVIVING, Wrapper, pieces
 from tests.support.reading import FORM, MIXED, build, next_nested, next_part
 
+# Over both implementations of the parser
+pytestmark = pytest.mark.usefixtures("implementation")
+
 
 async def gather(run: Run, reader: MultipartReader, way: Way) -> list[Any]:
     """The bodies of all parts, by ``way``; nested messages as lists."""
@@ -192,6 +195,54 @@ async def test_release_of_parts(kind: str) -> None:
         assert seen == 3
 
     await at_every_await(scenario, least=10)
+
+
+@pytest.mark.parametrize("name", ALL_WAYS)
+@pytest.mark.parametrize("coding", ["plain", "gzip"])
+async def test_a_cancelled_release_has_dropped_the_rest(coding: str, name: str) -> None:
+    """Whoever reads on, by whatever way, finds the end of the part, and after it the next one."""
+
+    async def scenario(run: Run) -> None:
+        reader = MultipartReader(MIXED, SURVIVING["asyncio"](pieces(message)))
+        part = await next_part(reader)
+        async with messages.closing(part.iter_chunks(3)) as chunks:
+            assert await anext(chunks) == BODY[:3]
+        with contextlib.suppress(asyncio.CancelledError):
+            await run.once(part.release)
+        if name != "json":
+            found: list[bytes] = []
+            await ALL_WAYS[name](part, found)
+            assert b"".join(found) == b""
+        assert await part.read(decode=True) == b""
+        assert await part.read() == b""
+        assert part.at_eof()
+        assert await (await next_part(reader)).read() == b"x"
+
+    message = build(coded(coding, BODY * 5), (b"", b"x"))
+    await at_every_await(scenario)
+
+
+async def test_a_cancelled_release_while_a_thread_decodes(threads: Threads) -> None:
+    async def scenario(run: Run) -> None:
+        async with MultipartReader(MIXED, SURVIVING["asyncio"]([message[:-50], message[-50:]])) as reader:
+            part = await next_part(reader)
+            threads.gate.clear()
+            task = asyncio.create_task(part.read(decode=True))
+            await threads.busy()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            asyncio.get_running_loop().call_soon(threads.gate.set)
+            with contextlib.suppress(asyncio.CancelledError):
+                await run.once(part.release)
+            for _ in range(2):
+                assert await part.read(decode=True) == b""
+            assert await part.read() == b""
+            assert await (await next_part(reader)).read() == b"x"
+        assert not threads.unfinished
+
+    message = build(coded("gzip", BIG), (b"", b"x"))
+    await at_every_await(scenario)
 
 
 @pytest.mark.parametrize("reads", range(5))

@@ -152,20 +152,24 @@ async def test_moved_on(how: str, kind: str) -> None:
 
 
 class Waiting(MultipartReader):
-    """Its fetch_next_part() waits."""
+    """Its fetch_next_part() waits, before the part is made or after that."""
 
+    after: bool
     waits: asyncio.Event
     go_on: asyncio.Event
 
     async def fetch_next_part(self) -> MultipartReader | BodyPartReader:
+        if self.after:
+            part = await super().fetch_next_part()
         self.waits.set()
         await self.go_on.wait()
-        return await super().fetch_next_part()
+        return part if self.after else await super().fetch_next_part()
 
 
-async def test_while_an_override_of_fetch_next_part_waits() -> None:
+@pytest.mark.parametrize("after", [False, True])
+async def test_while_an_override_of_fetch_next_part_waits(after: bool) -> None:
     reader = Waiting(MIXED, build((b"", b"x")))
-    reader.waits, reader.go_on = asyncio.Event(), asyncio.Event()
+    reader.after, reader.waits, reader.go_on = after, asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(reader.next())
     await reader.waits.wait()
     try:

@@ -97,6 +97,16 @@ async def browser(chromium: str, tmp_path: Path, session: aiohttp.ClientSession)
 
 
 @pytest.fixture(scope="session")
+def ffmpeg() -> str:
+    path = shutil.which("ffmpeg")
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("ffmpeg is not installed, and continuous integration has to have it")
+        pytest.skip("ffmpeg is not installed")
+    return path
+
+
+@pytest.fixture(scope="session")
 def node() -> str:
     path = shutil.which("node")
     if path is None:

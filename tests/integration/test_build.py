@@ -142,3 +142,21 @@ def test_an_editable_build(checkout: Path) -> None:
         assert not [name for name in names if name.endswith((".c", *SUFFIXES))]
         assert library.read_bytes() != b"stale"
         check_pure(build(checkout, "wheel", AIOMULTIPART_NO_EXTENSIONS="1"))
+
+
+def test_the_makefile_knows_the_source(checkout: Path) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("there is no make")
+    shutil.copy(ROOT / "Makefile", checkout)
+    (checkout / ".venv").mkdir()
+    for name in (".stamp-base", ".stamp-test"):
+        (checkout / ".venv" / name).touch()
+
+    def planned() -> str:
+        command = ["make", "--dry-run", "test", f"PYTHON={sys.executable}"]
+        return subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True).stdout
+
+    assert "--editable" not in planned()
+    later = (checkout / ".venv" / ".stamp-test").stat().st_mtime + 10
+    os.utime(checkout / "aiomultipart" / "_accelerator.c", (later, later))
+    assert "--editable" in planned()

@@ -1,7 +1,9 @@
 """The examples run, warnings being errors, and say what they should."""
 
+import contextlib
 import importlib.util
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +15,15 @@ ROOT = Path(__file__).resolve().parents[2]
 COMPLAINTS = ("Warning", "Traceback", "Exception ignored", "never retrieved", "Unclosed", "was destroyed")
 
 
-def run(name: str, *flags: str) -> str:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "COLUMNS": "100"}
-    command = [sys.executable, "-W", "error", "-X", "dev", *flags, str(ROOT / "examples" / name)]
+def run(name: str, *options: str, columns: int = 100) -> str:
+    """Run an example.
+
+    :param options: Python's own, such as ``-OO``; from the first that begins with two dashes on, the example's.
+    """
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "COLUMNS": str(columns)}
+    own = next((number for number, option in enumerate(options) if option.startswith("--")), len(options))
+    flags = ["-W", "error", "-X", "dev", *options[:own]]
+    command = [sys.executable, *flags, str(ROOT / "examples" / name), *options[own:]]
     done = subprocess.run(
         command,
         env=environment,
@@ -33,17 +41,75 @@ def run(name: str, *flags: str) -> str:
 
 @pytest.mark.parametrize("flags", [(), ("-OO",)], ids=["", "-OO"])
 def test_quickstart(flags: tuple[str, ...]) -> None:
-    output = run("quickstart.py", *flags)
-    lines = [line.strip("│ ").replace("│", " ").split() for line in output.splitlines() if line.startswith("│")]
-    assert len(lines) == 20
-    assert lines[:5] == lines[5:10] == lines[10:15] == lines[15:]
-    tables = output.split(" with ")
-    assert [table.split()[-1] for table in tables[:-1]] == ["Read", "Sent", "Read", "Sent"]
-    assert [table.split()[0] for table in tables[1:]] == ["aiohttp", "aiohttp", "httpx", "httpx"]
-    for table in tables[1:]:
-        for word in ("menu.html", "café.png", "invoice.pdf", "application/json", "gzip", "base64", "200,008"):
-            assert word in table
+    output = run("quickstart.py", *flags, columns=120)
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in output.splitlines() if line.startswith("│")]
+    assert [line[0] for line in lines] == ["(no name)", "(no name)", "invoice.pdf", "menu.html", "café.png"]
+    assert [line[1:4] for line in lines] == [
+        ["application/json", "", "26"],
+        ["text/csv", "gzip", "130,012"],
+        ["application/pdf", "base64", "25,609"],
+        ["text/html", "", "15"],
+        ["image/png", "", "200,008"],
+    ]
+    assert [line[4:] for line in lines] == [["✓"] * 4] * 5
+    for way in ("aiohttp reads", "aiohttp sends", "httpx reads", "httpx sends"):
+        assert way in output
     assert output.endswith("Both clients read and sent the same 5 parts; each arrived as it was sent.\n")
+
+
+@pytest.mark.parametrize("columns", [40, 200])
+def test_demo(columns: int) -> None:
+    output = run("demo.py", "--size", "0.02", columns=columns)
+    lines = output.splitlines()
+    assert max(map(len, lines)) <= columns
+    tables = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if line.startswith("│")]
+    message, uploads = tables[:5], tables[5:]
+    assert [row[0] for row in message] == ["(no name)", "(no name)", "invoice.pdf", "menu.html", "café.png"]
+    assert {cell for row in message for cell in row[-4:]} >= ({"✓"} if columns >= 80 else {"4 of 4"})
+    assert [row[0] for row in uploads] == ["aiomultipart", "aiohttp", "aiohttp"]
+    assert ["async for chunk in part" in row for row in uploads] == [columns >= 80, False, columns >= 80]
+    for row in uploads:
+        assert float(row[-2].replace(",", "")) > 0
+        assert row[-1].endswith("MiB")
+    assert "…" not in output
+    assert " ".join(output.split()).endswith(
+        "make serve (an upload server, with a page), make mjpeg (moving pictures in a browser)."
+    )
+
+
+def test_the_demo_has_bars_on_a_terminal() -> None:
+    """The bars, and colours, of a terminal; they end at 100 %."""
+    main, terminal = pty.openpty()
+    with os.fdopen(main, "rb", buffering=0) as shown:
+        environment = os.environ | {
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUTF8": "1",
+            "COLUMNS": "90",
+            "TERM": "xterm-256color",
+        }
+        environment.pop("NO_COLOR", None)
+        command = [sys.executable, "-W", "error", str(ROOT / "examples" / "demo.py"), "--size", "0.02"]
+        with subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=terminal, stderr=terminal
+        ) as demo:
+            os.close(terminal)
+            seen = bytearray()
+            with contextlib.suppress(OSError):  # EIO: nobody has the terminal open any more
+                while data := shown.read(65536):
+                    seen += data
+            assert demo.wait() == 0, seen
+    text = seen.decode()
+    assert text.count("100%") >= 3
+    assert "\x1b[" in text
+    assert "MB/s" in text
+
+
+def test_the_demo_notices(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    demo = load("demo")
+    monkeypatch.setattr(demo.quickstart, "BODIES", (*demo.quickstart.BODIES[:-1], b"another photo"))
+    assert demo.main([]) == 1
+    assert "not what was sent" in capsys.readouterr().out
 
 
 def load(name: str) -> ModuleType:
@@ -63,7 +129,7 @@ def test_quickstart_notices(what: str, monkeypatch: pytest.MonkeyPatch, capsys: 
     async def exchange_badly(client):
         arrived = await exchange(client)
         if what == "one way differs":
-            return arrived | {"Sent with httpx": arrived["Sent with httpx"][::-1]}
+            return arrived | {"httpx sends": arrived["httpx sends"][::-1]}
         return {title: arrivals[1:] for title, arrivals in arrived.items()}
 
     monkeypatch.setattr(quickstart, "exchange", exchange_badly)

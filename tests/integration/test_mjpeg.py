@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
+import aiomultipart
 from aiomultipart import MultipartReader
 from examples import mjpeg_server
 from examples.mjpeg_server import CAMERA, draw, make_app
@@ -43,15 +44,14 @@ async def url(app: web.Application) -> AsyncIterator[str]:
 
 async def frames(session: aiohttp.ClientSession, url: str, count: int) -> list[bytes]:
     found: list[bytes] = []
-    async with session.get(f"{url}stream") as response:
+    async with session.get(f"{url}stream") as response, aiomultipart.frames(response) as stream:
         assert response.content_type == "multipart/x-mixed-replace"
-        reader = MultipartReader.from_response(response)
-        while len(found) < count:
-            part = await reader.next()
-            assert part.headers["Content-Type"] == "image/jpeg"
-            assert "Content-Length" in part.headers
-            found.append(await part.read())
-        response.close()
+        async for frame in stream:
+            assert frame.content_type == "image/jpeg"
+            found.append(frame.data)
+            if len(found) == count:
+                break
+        assert stream.defects == ()
     return found
 
 
@@ -106,9 +106,10 @@ async def test_a_slow_viewer_skips_frames(
     async with asyncio.timeout(30):
         reader, writer = await asyncio.open_connection(sock=connection, limit=16384)
         writer.write(b"GET /stream HTTP/1.0\r\n\r\n")
-        await reader.readuntil(b"\r\n\r\n")
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        [content_type] = [line[14:] for line in head.splitlines() if line.startswith("Content-Type: ")]
         assert len(set(await frames(session, f"http://{host}:{port}/", 60))) == 60
-        message = MultipartReader({"Content-Type": "multipart/x-mixed-replace; boundary=frame"}, reader)
+        message = MultipartReader({"Content-Type": content_type}, reader)
         seen = [int((await (await message.next()).read())[2:8]) for _ in range(15)]
         assert seen == sorted(set(seen))
         assert max(after - before for before, after in itertools.pairwise(seen)) > 10, seen
@@ -124,14 +125,13 @@ async def test_shutdown_ends_the_streams(session: aiohttp.ClientSession) -> None
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0][:2]
     async with session.get(f"http://{host}:{port}/stream") as response:
-        reader = MultipartReader.from_response(response)
-        assert is_jpeg(await (await reader.next()).read())
+        stream = aiomultipart.frames(response, policy=aiomultipart.Policy.STANDARD)
+        assert is_jpeg((await anext(stream)).data)
         loop = asyncio.get_running_loop()
         begin = loop.time()
         cleanup = asyncio.create_task(runner.cleanup())
-        async for part in reader:  # to the close-delimiter: it ends well
-            assert is_jpeg(await part.read())
-        await response.release()
+        async for frame in stream:  # to the close-delimiter: it ends well
+            assert is_jpeg(frame.data)
         await cleanup
         assert loop.time() - begin < 4
 

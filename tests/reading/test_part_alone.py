@@ -241,6 +241,20 @@ async def test_surplus_goes_back_to_a_double(rest: bytes, size: int, length: boo
             break
 
 
+@pytest.mark.parametrize("length", [True, False])
+@pytest.mark.parametrize("size", [1, 7, 100])
+async def test_surplus_goes_back_after_a_release(size: int, length: bool) -> None:
+    message = b"Hello\r\n" * 10 + b"\r\n--:--\r\nepilogue"
+    source = Unreadable(*[message[i : i + size] for i in range(0, len(message), size)])
+    part = BodyPartReader(b"--:", {"Content-Length": "70"} if length else {}, source)
+    await part.read_chunk(3)
+    await part.release()
+    remaining = source.unread
+    while data := await source.read():
+        remaining += data
+    assert remaining.removeprefix(b"\r\n") == b"--:--\r\nepilogue"
+
+
 async def test_surplus_goes_back_to_aiohttp_and_the_next_part_can_be_read() -> None:
     stream = by_aiohttp([b"one\r\n--:\r\n\r\ntwo\r\n--:--\r\n"])
     part = BodyPartReader(b"--:", {}, stream)

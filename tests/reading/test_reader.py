@@ -481,3 +481,28 @@ async def test_closing_leaves_the_callers_stream_alone_and_an_ended_reader_ended
         await reader.next()
     stream.feed_data(b"more")
     assert await stream.read(10) == b"more"
+
+
+@pytest.mark.parametrize("how", ["next", "part", "reader"])
+async def test_others_have_a_turn_after_each_mebibyte_that_is_dropped(how: str) -> None:
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    turns = 0
+    size = 3 * 2**20
+    small = build(*[(b"", b"tiny")] * (size // 15))
+    for message in (small, build((b"", b"x" * size), (b"", b"y"))):
+        task = asyncio.create_task(others())
+        turns = 0
+        reader = MultipartReader(MIXED, message)
+        if how == "reader":
+            await reader.release()
+        else:
+            while (part := await reader.next()) is not None:
+                if how == "part":
+                    await part.release()
+        task.cancel()
+        assert turns >= 2

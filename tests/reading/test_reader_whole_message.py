@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 import aiomultipart
-from aiomultipart import BodyPartReader, LimitExceeded, Limits, MultipartReader, ParseError, StateError
+from aiomultipart import BodyPartReader, LimitExceeded, Limits, MultipartReader, ParseError
 from aiomultipart.testing import ScriptedSource, cuttings
 from tests.support.reading import MIXED, build, next_nested, next_part
 
@@ -99,26 +98,6 @@ async def test_there_is_an_end_to_nesting_without_a_limit() -> None:
     with pytest.raises(LimitExceeded) as error:
         await reader.next()
     assert error.value.limit == "max_depth"
-
-
-async def test_two_tasks_while_an_override_waits() -> None:
-    go_on = asyncio.Event()
-
-    class Slow(MultipartReader):
-        async def fetch_next_part(self) -> MultipartReader | BodyPartReader:
-            part = await super().fetch_next_part()
-            await go_on.wait()
-            return part
-
-    reader = Slow(MIXED, build((b"", b"one"), (b"", b"two")))
-    first = asyncio.create_task(reader.next())
-    await asyncio.sleep(0)
-    with pytest.raises(StateError, match="another task"):
-        await reader.next()
-    go_on.set()
-    part = await first
-    assert isinstance(part, BodyPartReader)
-    assert await part.read() == b"one"
 
 
 @pytest.mark.parametrize(

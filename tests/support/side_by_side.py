@@ -57,6 +57,7 @@ class Side:
     ) -> None:
         self.drops = drops  # indexes of the parts that are dropped as soon as they begin
         self.events: list[object] = []
+        self.part: tuple[PartBegin | None, object] = (None, None)  # the last one, and what it says
         self.parser: Any = None
         if callbacks:
             kwargs["callbacks"] = {
@@ -93,7 +94,9 @@ class Side:
             error = exc
         parser = self.parser
         state = [getattr(parser, name) for name in PARSER_ATTRIBUTES]
-        return list(self.events), described(error), described(parser.error), part_seen(parser.part), state
+        if parser.part is not self.part[0]:
+            self.part = parser.part, part_seen(parser.part)
+        return list(self.events), described(error), described(parser.error), self.part[1], state
 
     def feed(self, chunk: bytes) -> tuple[object, ...]:
         """As :meth:`call`, and whether the chunk was handed on as it came."""
@@ -116,8 +119,13 @@ def compare(
     _same("made", described(slow_side.error), described(fast_side.error), boundary, chunks, kwargs)
     if slow_side.error is not None:
         return
+    refusals = 0
     for number, chunk in enumerate(chunks):
-        _same(f"chunk {number}", slow_side.feed(chunk), fast_side.feed(chunk), boundary, chunks, kwargs)
+        said = slow_side.feed(chunk)
+        _same(f"chunk {number}", said, fast_side.feed(chunk), boundary, chunks, kwargs)
+        refusals += said[1] is not None
+        if refusals == 3:  # and so it goes on
+            break
     for step in ("close", "close again", "feed after close"):
         calls = [
             (lambda side=side: side.parser.feed(b"x")) if step.startswith("feed") else side.parser.close  # type: ignore[misc]
@@ -253,5 +261,5 @@ def compare_at_random(fast: type[Any], seed: int) -> None:
         drops=frozenset({rng.randrange(3)} if rng.random() < 0.2 else ()),
         subtype=subtype,
         limits=limits,
-        policy=rng.choice([Policy.STRICT, Policy.STANDARD, Policy.STANDARD, Policy.STANDARD, Policy.LENIENT]),
+        policy=rng.choice([Policy.STRICT, Policy.STANDARD, Policy.STANDARD, Policy.LENIENT]),
     )

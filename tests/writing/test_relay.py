@@ -22,7 +22,7 @@ async def test_sent_on() -> None:
     writer = MultipartWriter(boundary="b")
     payload = writer.append(part)
     assert type(payload) is BodyPartReaderPayload
-    message = await writer.as_bytes()
+    message = await written(writer)
     assert header_block(message) == {
         "Content-Type": "image/gif",
         "Content-Disposition": 'attachment; name="n"; filename="x.gif"',
@@ -33,6 +33,12 @@ async def test_sent_on() -> None:
     with pytest.raises(StateError, match="only once"):
         await writer.write(sink)
     assert sink.pieces == []
+
+
+async def test_it_is_kept_by_as_bytes() -> None:
+    writer = MultipartWriter(boundary="b")
+    writer.append(await received(b""))
+    assert await writer.as_bytes() == await written(writer) == writer.to_bytes()
 
 
 async def test_without_headers() -> None:

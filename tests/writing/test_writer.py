@@ -569,11 +569,13 @@ def test_content_type_that_cannot_be_written(content_type: str) -> None:
 
 
 def test_disposition_that_cannot_be_written() -> None:
-    writer = MultipartWriter("form-data")
     payload = get_payload("x")
-    payload.set_content_disposition("form-data", name="\ud800")
     with pytest.raises(ValueError, match="surrogates"):
-        writer.append(payload)
+        payload.set_content_disposition("form-data", name="\ud800")
+    assert payload.headers == {"Content-Type": "text/plain; charset=utf-8"}
+    writer = MultipartWriter("form-data")
+    with pytest.raises(ValueError, match="surrogates"):
+        writer.append("x", {hdrs.CONTENT_DISPOSITION: 'form-data; name="\ud800"'})
     assert len(writer) == 0
 
 

@@ -5,15 +5,15 @@ says how it makes its bytes by what it defines: ``whole()`` (all at once, where 
 (piece by piece, without a loop), ``chunks()`` (with one) or, as for aiohttp, ``write()``. What the nearest class
 defines counts, and not what others have said of other bytes.
 
-A multidict costs as much as all the rest of a small part, and hardly anybody looks into it. So header fields are a list
-of pairs until ``headers`` is asked for first.
+A multidict costs as much as all the rest of a small part, and hardly anybody looks into it. So a header block that says
+nothing of the body is kept as it will be written, until ``headers`` is asked for first.
 """
 
 from __future__ import annotations
 
 import mimetypes
 import operator
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum, auto
 from typing import Any, BinaryIO, ClassVar, Final, NamedTuple
@@ -26,31 +26,22 @@ from aiomultipart.writing.head import (
     Field,
     HeadersLike,
     Lines,
-    are_plain,
+    begin,
     check_charset,
+    check_codings,
     coded_size,
     content_disposition,
-    lines_of,
-    merge,
-    plain_lines_of,
-    value_of,
+    given_length,
+    render,
 )
 from aiomultipart.writing.sinks import Serialized, Writer, first_bytes, iterate_writes, opened, send, serialized
 
-__all__ = (
-    "DEFAULT_CHUNK_SIZE",
-    "READ_SIZE",
-    "UNSET",
-    "Message",
-    "Payload",
-    "Unset",
-)
+__all__ = ("DEFAULT_CHUNK_SIZE", "READ_SIZE", "UNSET", "Message", "Payload", "Unset", "at_once", "sliced")
 
 DEFAULT_CHUNK_SIZE: Final = 64 * 1024
 """What an async source is asked for at a time, in bytes."""
-READ_SIZE: Final = 288 * 1024
-"""What a file is read in, in bytes. The way to a thread and back costs 35 to 125 us, so with 128 KiB a file takes twice
-as long; and some six chunks are held at a time, by threads that ended too, which shall be less than 2 MiB."""
+READ_SIZE: Final = 256 * 1024
+"""What a file is read in, in bytes."""
 
 
 class Unset(Enum):
@@ -90,25 +81,25 @@ class Payload:
     # What the class, or the nearest of its bases that has any, defines its bytes by.
     _defined_by: ClassVar[AbstractSet[str]] = frozenset()
     _own_headers: ClassVar[bool] = False
+    at_hand: ClassVar[bool] = False
+    """Whether to ask for ``whole()`` costs nothing."""
+
     _size: int | None = None
     _encoding: str | None = None
     _filename: str | None = None
-    # The Content-Type first; not used any more once there is a multidict.
-    _fields: list[Field]
-    # Whether they are known to be plain; else what has been made of them.
-    _plain: bool = True
-    _lines: Lines | None = None
+    # The header block, until there is a multidict: the line of a Content-Disposition by itself, as it comes last and is
+    # often set anew; and whether a message has the Content-Length follow it, or precede it; None: no message has one.
+    _text: str
+    _disposition: str = ""
+    _length_last: bool | None = None
+    # The multidict; and the Content-Length that a message has put into it, "" where there was one of the caller's: one
+    # that was there and that the user takes away stays away.
     _headers: CIMultiDict[str] | None = None
-    # Where among the fields a message would have the Content-Length; and the one that it has put into the multidict, ""
-    # where there was one of the caller's: one that was there and that the user takes away stays away.
-    _length_at: int | None = None
     _length: str | None = None
     _consumed: bool = False
     # What as_bytes() has read of a source that can be read only once.
     _kept: bytes | None = None
     _autoclose: bool = False
-    at_hand: ClassVar[bool] = False
-    """Whether to ask for ``whole()`` costs nothing."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -128,13 +119,20 @@ class Payload:
         **kwargs: Any,
     ) -> None:
         self._value = value
-        self._encoding = encoding
-        self._filename = filename
+        if encoding is not None:
+            self._encoding = encoding
+        if filename is not None:
+            self._filename = filename
         if not isinstance(content_type, str):
             guessed = mimetypes.guess_type(filename)[0] if filename is not None else None
             content_type = guessed or self._default_content_type
-        self._fields = [("Content-Type", content_type)]
-        self._plain = are_plain(self._fields) if headers is None else merge(self._fields, headers)
+        self._begin(content_type, headers)
+
+    def _begin(self, content_type: str, headers: HeadersLike | None) -> None:
+        """Have its first header fields."""
+        self._text, self._disposition, fields = begin(content_type, headers)
+        if fields is not None:
+            self._headers = CIMultiDict(fields)
 
     @property
     def size(self) -> int | None:
@@ -161,11 +159,12 @@ class Payload:
     def headers(self) -> CIMultiDict[str]:
         """The header fields of the part; they may be changed until it is sent."""
         if self._headers is None:
-            fields, at = self._fields, self._length_at
-            self._headers = CIMultiDict(fields if at is None else fields[:at])
-            if at is not None:
-                self._show_length(self._headers)
-                self._headers.extend(fields[at:])
+            last, disposition = self._length_last, self._disposition
+            headers = self._headers = CIMultiDict(_fields_in(self._text + disposition if last else self._text))
+            if last is not None:
+                self._show_length(headers)
+            if not last:
+                headers.extend(_fields_in(disposition))
         return self._headers
 
     @property
@@ -177,7 +176,7 @@ class Payload:
     def content_type(self) -> str:
         """The Content-Type."""
         if self._headers is None:
-            return self._fields[0][1]
+            return self._text.partition("\r\n")[0].partition(": ")[2]
         return self._headers.get(hdrs.CONTENT_TYPE, self._default_content_type)
 
     @property
@@ -207,67 +206,87 @@ class Payload:
             check_charset(_charset)
         value = content_disposition(disptype, params, quote_fields, _charset)
         if self._headers is None and not self._own_headers:
-            fields = self._fields
-            self._lines = None
-            self._plain = self._plain and value.isprintable()
-            if len(fields) == 2 and fields[1][0] == "Content-Disposition":
-                fields[1] = ("Content-Disposition", value)
-                return
-            if len(fields) == 1 or value_of(fields, "content-disposition") is None:
-                fields.append(("Content-Disposition", value))
-                return
-        self.headers[hdrs.CONTENT_DISPOSITION] = value
+            if not value.isprintable():
+                value.encode()  # a lone surrogate is no control character
+            self._disposition = f"Content-Disposition: {value}\r\n"
+        else:
+            self.headers[hdrs.CONTENT_DISPOSITION] = value
 
     # For who sends it: what the methods that a subclass may have made its own come to
 
-    def fields(self, in_form_data: bool = False) -> Sequence[Field]:
-        """The header fields as they are now.
+    @property
+    def disposition(self) -> str | None:
+        """The Content-Disposition; None without one."""
+        if self._headers is None and not self._own_headers:
+            return self._disposition.partition(": ")[2].removesuffix("\r\n") or None
+        return self.headers.get(hdrs.CONTENT_DISPOSITION)
 
-        :param in_form_data: leave out a Content-Length that another message has put there.
+    def header_block(self, in_form_data: bool, size: int | None) -> tuple[str, int | None, str | None, str | None]:
+        """The header block as it is now, the length that it tells, the content coding and the transfer encoding.
+
+        :param in_form_data: tell no length.
+        :param size: of the body before it is encoded.
+        :raises ValueError: a header field cannot be written, or is not allowed in form-data.
+        :raises UnsupportedEncoding: a coding that cannot be applied.
         """
         if self._headers is None and not self._own_headers:
-            return self._fields
-        fields = list(self.headers.items())
-        if in_form_data and self._length:
+            last = self._length_last
+            if in_form_data or last is None or size is None:
+                return self._text + self._disposition, size, None, None
+            length = f"Content-Length: {size}\r\n"
+            text = self._text
+            return (
+                f"{text}{self._disposition}{length}" if last else f"{text}{length}{self._disposition}",
+                size,
+                None,
+                None,
+            )
+        text, at, coding, transfer_encoding = self._judged(in_form_data)
+        if coding or transfer_encoding:
+            size = coded_size(size, coding, transfer_encoding)
+        if size is not None and not in_form_data and (at is not None or self._length is None):
+            at = len(text) if at is None else at
+            text = f"{text[:at]}Content-Length: {size}\r\n{text[at:]}"
+        return text, size, coding, transfer_encoding
+
+    def _judged(self, in_form_data: bool) -> Lines:
+        fields: Iterable[Field] = self.headers.items()
+        if in_form_data:  # a Content-Length that another message has put there is none of the caller's
             fields = [field for field in fields if (field[0].lower(), field[1]) != ("content-length", self._length)]
-        return fields
+        lines = render(fields, in_form_data)
+        check_codings(lines[2], lines[3])
+        return lines
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is known that the header fields can be written, and say nothing of the body."""
-        return self._plain and self._headers is None and not self._own_headers
+    def become_part(self, number: int, in_form_data: bool) -> None:
+        """Become a part of a message, which says what its form-data is called if nobody does, or how long it is.
 
-    def lines(self, in_form_data: bool) -> Lines:
-        """The header fields as they are written; raises as :func:`~aiomultipart.writing.head.lines_of`."""
+        :raises ValueError: a header field cannot be written, or is not allowed in form-data.
+        :raises UnsupportedEncoding: a coding that cannot be applied.
+        """
         if self._headers is None and not self._own_headers:
-            if self._plain:
-                return plain_lines_of(self._fields), self._length_at, None, None
-            if self._lines is None or in_form_data:
-                self._lines = lines_of(self._fields, in_form_data)
-            lines, at, coding, transfer_encoding = self._lines
-            return lines.copy(), self._length_at if at is None else at, coding, transfer_encoding
-        fields = self.fields(in_form_data)
-        lines, at, coding, transfer_encoding = lines_of(fields, in_form_data)
-        return lines, len(lines) if at is None and self._length is None else at, coding, transfer_encoding
-
-    def announce(self) -> None:
-        """Show the length among the header fields, as a part of a message does that has such fields."""
-        if self._headers is not None or self._own_headers:
-            self._show_length(self.headers)
-        elif self._length_at is None:
-            self._length_at = len(self._fields)
-
-    def call_section(self, number: int) -> None:
-        """Have the name that a part of form-data gets if nobody gives it one."""
-        if self._headers is None and type(self).set_content_disposition is Payload.set_content_disposition:
-            self._fields.append(("Content-Disposition", f'form-data; name="section-{number}"'))
-            self._lines = None
-        else:
-            self.set_content_disposition("form-data", name=f"section-{number}")
+            if not in_form_data and self._length_last is None:
+                self._length_last = self._disposition != ""
+            elif in_form_data and not self._disposition:
+                if type(self).set_content_disposition is Payload.set_content_disposition:
+                    self._disposition = f'Content-Disposition: form-data; name="section-{number}"\r\n'
+                else:
+                    self.set_content_disposition("form-data", name=f"section-{number}")
+            return
+        _, at, coding, transfer_encoding = self._judged(in_form_data)
+        headers = self.headers
+        if in_form_data:
+            if hdrs.CONTENT_DISPOSITION not in headers:
+                self.set_content_disposition("form-data", name=f"section-{number}")
+            return
+        if at is not None and (self._length is None or headers.get(hdrs.CONTENT_LENGTH) != self._length):
+            length = given_length(headers[hdrs.CONTENT_LENGTH]) if hdrs.CONTENT_LENGTH in headers else None
+            if length is not None and not coding and not transfer_encoding:
+                self.declare_size(length)
+        self._show_length(headers)
 
     def _show_length(self, headers: CIMultiDict[str]) -> None:
-        _, at, coding, transfer_encoding = lines_of(headers.items(), in_form_data=False)
-        length = coded_size(self.size, coding, transfer_encoding)
+        _, at, coding, transfer_encoding = render(headers.items())
+        length = None if coding else coded_size(self.size, coding, transfer_encoding)
         if at is not None and not self._length:
             self._length = ""
         elif length is not None:
@@ -277,17 +296,13 @@ class Payload:
 
     def as_chunks(self) -> AsyncIterator[bytes]:
         """The bytes, in pieces that are not empty."""
-        if self._kept is not None:
-            return _at_once(_sliced(self._kept))
-        if "chunks" not in self._defined_by:
-            if "blocks" in self._defined_by:
-                return _at_once(self.blocks())
-            whole = self.in_memory()
-            if whole is not None:
-                return _at_once(_sliced(whole))
-            if "write" in self._defined_by:
+        if self._kept is None:
+            ways = self._defined_by
+            if "chunks" in ways:
+                return self.chunks()
+            if "write" in ways and "blocks" not in ways and self.in_memory() is None:
                 return iterate_writes(self.write)
-        return self.chunks()
+        return at_once(self.as_blocks()) if self.has_blocks else self.chunks()
 
     @property
     def has_blocks(self) -> bool:
@@ -295,13 +310,16 @@ class Payload:
         return self._kept is not None or not self._defined_by.isdisjoint(("blocks", "whole"))
 
     def as_blocks(self) -> Iterator[bytes]:
-        """The bytes, in pieces that are not empty, where they can be had without an event loop."""
+        """The bytes, in pieces that are not empty, where they can be had without an event loop.
+
+        :raises TypeError: they cannot.
+        """
         if self._kept is None and "blocks" in self._defined_by:
             return self.blocks()
         whole = self.in_memory()
         if whole is None:
             raise self.needs_a_loop("this")
-        return _sliced(whole)
+        return sliced(whole)
 
     def needs_a_loop(self, what: str) -> TypeError:
         """The error to raise where they cannot.
@@ -323,11 +341,8 @@ class Payload:
 
     def http_headers(self) -> dict[str, str]:
         """The header fields of a message with this body: Content-Type, and Content-Length when the size is known."""
-        headers = {"Content-Type": self.content_type}
         size = self.size
-        if size is not None:
-            headers["Content-Length"] = str(size)
-        return headers
+        return {"Content-Type": self.content_type} | ({} if size is None else {"Content-Length": str(size)})
 
     # Its bytes
 
@@ -344,20 +359,19 @@ class Payload:
             raise StateError(f"{type(self).__name__} over {type(self._value).__name__} can be sent only once")
 
     def blocks(self) -> Iterator[bytes]:
-        """The bytes, in pieces that are not empty; they are read here and now.
-
-        :raises TypeError: that takes an event loop.
-        """
-        whole = self.whole()
-        if whole is None:
-            raise TypeError(f"a {type(self).__name__} is sent with an event loop only")
-        return _sliced(whole)
+        """The bytes, in pieces that are not empty; they are read here and now."""
+        return sliced(self.whole() or b"")
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The bytes, in pieces that are not empty."""
         if type(self).blocks is Payload.blocks and type(self).whole is Payload.whole:
             raise NotImplementedError(f"{type(self).__name__} defines neither chunks() nor write()")
-        return _at_once(self.blocks())
+        return at_once(self.blocks())
+
+    def ready_chunks(self) -> AsyncIterator[bytes]:
+        """The bytes, ready to be sent."""
+        self.rewind()
+        return self.as_chunks()
 
     async def write(self, writer: Writer) -> None:
         """Write all bytes to ``writer``.
@@ -369,30 +383,31 @@ class Payload:
         await send(self.chunks() if self._defined_by == {"write"} else self.as_chunks(), writer)
 
     async def write_with_length(self, writer: Writer, content_length: int | None) -> None:
-        """Write at most ``content_length`` bytes, or all when it is None.
-
-        :raises StateError: it has been sent and cannot be sent again.
-        """
-        self.rewind()
-        chunks = self.as_chunks()
+        """Write at most ``content_length`` bytes, or all when it is None; otherwise as :meth:`write`."""
+        chunks = self.ready_chunks()
         await send(chunks if content_length is None else first_bytes(chunks, content_length), writer)
 
     async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
         """All bytes. Those of a source that can be read only once are kept, so that it can be sent all the same.
 
-        :param encoding: not used; what is text is encoded when the payload is made. The parameters are aiohttp's.
+        The parameters, which are aiohttp's, are not used.
+
         :raises StateError: it has been sent and cannot be sent again.
         """
         self.rewind()
+        await self.keep()
         whole = self.in_memory()
-        if whole is None:
-            whole = b"".join([chunk async for chunk in self.as_chunks()])
-            if self._consumed and "write" not in self._defined_by:
-                self._kept, self._consumed = whole, False
-        return whole
+        return b"".join([chunk async for chunk in self.as_chunks()]) if whole is None else whole
+
+    def _once(self) -> bool:
+        """Whether it can be read only once."""
+        return False
 
     async def keep(self) -> None:
-        """As :meth:`as_bytes`, where the source can be read only once; else nothing."""
+        """Read it, where that can be done only once, and keep what was read."""
+        if self._kept is None and self._once():
+            self._kept = b"".join([chunk async for chunk in self.as_chunks()])
+            self._consumed = False
 
     def serialize(self) -> Serialized:
         """The bytes without an event loop: an iterator, read as it goes.
@@ -400,13 +415,12 @@ class Payload:
         Its ``len()`` is the size where that is known, by which ``requests`` sends a Content-Length; where it is not,
         there is no ``__len__``.
 
-        :raises TypeError: a part is an async source, or has only an asynchronous ``write()``.
+        :raises TypeError: a part is an async source, or has only an asynchronous ``write()``; the part is named.
         :raises StateError: a part has been sent and cannot be sent again.
         """
-        if not self.has_blocks:
-            raise self.needs_a_loop("this")
+        blocks = self.as_blocks()
         self.rewind()
-        return serialized(self.as_blocks(), self.size)
+        return serialized(blocks, self.size)
 
     def to_bytes(self) -> bytes:
         """All bytes without an event loop; raises as :meth:`serialize`."""
@@ -417,25 +431,25 @@ class Payload:
         return opened(self.serialize())
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """All bytes as text.
-
-        :raises TypeError: they take an event loop, and have not been kept by :meth:`as_bytes`.
-        """
-        if not self.has_blocks:
-            raise self.needs_a_loop("this")
-        return b"".join(self.as_blocks()).decode(encoding, errors)
+        """All bytes as text; raises as :meth:`serialize`."""
+        return self.to_bytes().decode(encoding, errors)
 
     async def close(self) -> None:
         """Close what is sent, where it is a file."""
 
 
-async def _at_once(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
+def _fields_in(text: str) -> list[Field]:
+    return [line.partition(": ")[::2] for line in text.split("\r\n")[:-1]]
+
+
+async def at_once(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Blocks that nobody has to wait for."""
     for block in blocks:
         yield block
         del block  # or it would be kept while the next one is made
 
 
-def _sliced(data: bytes) -> Iterator[bytes]:
-    # Not all at once: who takes it may have to copy what it cannot send yet.
+def sliced(data: bytes | memoryview) -> Iterator[bytes]:
+    """Bytes in pieces: who takes them may have to copy what it cannot send yet."""
     for start in range(0, len(data), READ_SIZE):
-        yield data[start : start + READ_SIZE]
+        yield bytes(data[start : start + READ_SIZE])

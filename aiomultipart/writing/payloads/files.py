@@ -8,15 +8,13 @@ import io
 import os
 import stat
 import threading
-from collections.abc import AsyncIterator, Generator
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path, PurePath
 from typing import IO, Any
 
 from aiomultipart.exceptions import StateError
 from aiomultipart.work import in_thread, read_ahead
-from aiomultipart.writing.head import HeadersLike, charset_of, check_charset, header_items, value_of
-from aiomultipart.writing.sinks import closing
+from aiomultipart.writing.head import HeadersLike, charset_of, check_charset, header_items
 
 from .base import READ_SIZE, Payload
 
@@ -26,12 +24,14 @@ __all__ = (
     "FilePayload",
     "IOBasePayload",
     "PathPayload",
-    "TextEncoder",
     "TextIOPayload",
     "file_name",
+    "text_encoder",
 )
 
-_AHEAD = 1  # chunks that may be read before they are asked for; the threads at work hold some more
+# Chunks that are read in one way to a thread and back, which takes as long as to read one; with the one that the caller
+# has and the one that is read, they are less than 2 MiB.
+_AHEAD = 4
 
 
 def file_name(value: object) -> str | None:
@@ -43,23 +43,22 @@ def file_name(value: object) -> str | None:
     return None
 
 
-class TextEncoder:
-    """What is read from a file, as bytes. Text is encoded as one, however it is cut: a BOM comes once."""
+def text_encoder(payload: Payload) -> Callable[[bytes | str | None], bytes]:
+    """Makes bytes of what is read from a file, which may be text; nothing read is the end, and may give bytes too.
 
-    __slots__ = ("_encoder", "_payload")
+    Text is encoded as one, however it is cut: a BOM comes once.
+    """
+    encoder: codecs.IncrementalEncoder | None = None
 
-    def __init__(self, payload: Payload) -> None:
-        self._payload = payload
-        self._encoder: codecs.IncrementalEncoder | None = None
-
-    def encode(self, data: bytes | str | None) -> bytes:
-        """The bytes of what was read next; nothing read is the end, and may give bytes too."""
+    def encode(data: bytes | str | None) -> bytes:
+        nonlocal encoder
         if not isinstance(data, str):
             return data or b""
-        if self._encoder is None:
-            charset = self._payload.encoding or charset_of(self._payload.content_type)
-            self._encoder = codecs.getincrementalencoder(charset)()
-        return self._encoder.encode(data, final=not data)
+        if encoder is None:
+            encoder = codecs.getincrementalencoder(payload.encoding or charset_of(payload.content_type))()
+        return encoder.encode(data, final=not data)
+
+    return encode
 
 
 class FilePayload(Payload):
@@ -72,16 +71,20 @@ class FilePayload(Payload):
         if kwargs.get("filename") is None:
             kwargs["filename"] = file_name(value)
         super().__init__(value, *args, **kwargs)
-        if self._filename and disposition is not None:
-            if value_of(self.fields(), "content-disposition") is None:
-                self.set_content_disposition(disposition, filename=self._filename)
+        if self._filename and disposition is not None and self.disposition is None:
+            self.set_content_disposition(disposition, filename=self._filename)
+
+    def _is_on_disk(self) -> bool:
+        """Whether it is read by position, which cannot take for ever as with a pipe."""
+        return False
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The file's bytes, read in a thread, and ahead where that cannot take for ever."""
+        return read_ahead(self.blocks(), _AHEAD if self._is_on_disk() else 0)
 
 
 class IOBasePayload(FilePayload):
-    """A file, read in a thread from where it stands now; each time that it is sent, it is rewound to there.
-
-    :param disposition: the disposition type to set with the file's base name; None for no Content-Disposition.
-    """
+    """A file, read in a thread from where it stands now; each time that it is sent, it is rewound to there."""
 
     _value: IO[Any]
 
@@ -109,15 +112,11 @@ class IOBasePayload(FilePayload):
         if self.consumed:
             raise StateError(f"{self._filename or 'the file'} can be sent only once: it cannot be rewound")
 
-    def _keeps_place(self) -> bool:
-        """Whether each who reads it may seek to a place of his own, counted in bytes."""
-        return False
-
-    def blocks(self) -> Generator[bytes]:
+    def blocks(self) -> Iterator[bytes]:
         """The file's bytes."""
         self._started = True
-        position, keeps_place = self._start, self._keeps_place()
-        encoder = TextEncoder(self)
+        position, by_position = self._start, self._is_on_disk()
+        encode = text_encoder(self)
         box: list[bytes] = []  # a local name would keep what was handed on while the next is read
         more = True
         while more:
@@ -127,32 +126,15 @@ class IOBasePayload(FilePayload):
                     self._value.seek(position)
                 data = self._value.read(READ_SIZE)
             more = bool(data)
-            position = position + len(data) if position is not None and keeps_place else None
-            data = encoder.encode(data)
+            position = position + len(data) if position is not None and by_position else None
+            data = encode(data)
             if data:
                 box.append(data)
             del data
             if box:
                 yield box.pop()
 
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The file's bytes, read in a thread, and ahead where that cannot take for ever as with a pipe."""
-        blocks = self.blocks()
-        return _ahead(blocks) if self._keeps_place() else _in_steps(blocks)
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """The text of the file. It is read here and now, so not while an event loop has other things to do.
-
-        :param encoding: of a binary file.
-        :raises StateError: the file has been sent and cannot be rewound, or is closed.
-        """
-        self.rewind()
-        self._started = True
-        with self._reading:
-            if self._start is not None:
-                self._value.seek(self._start)
-            data = self._value.read(-1)
-        return data if isinstance(data, str) else (data or b"").decode(encoding, errors)
+    chunks = FilePayload.chunks
 
     async def close(self) -> None:
         """Close the file, in a thread."""
@@ -178,15 +160,12 @@ class TextIOPayload(IOBasePayload):
     ) -> None:
         headers = None if headers is None else list(header_items(headers))
         charset = charset_of(content_type, headers or ()) if encoding is None else check_charset(encoding)
-        super().__init__(
-            value,
-            disposition,
-            headers=headers,
-            content_type=content_type or f"text/plain; charset={charset}",
-            filename=filename,
-            encoding=charset,
-            **kwargs,
-        )
+        content_type = content_type or f"text/plain; charset={charset}"
+        super().__init__(value, disposition, headers, content_type, filename=filename, encoding=charset, **kwargs)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """The text of the file. It is read here and now, so not while an event loop has other things to do."""
+        return super().decode(self._encoding or encoding, errors)
 
 
 class BytesIOPayload(IOBasePayload):
@@ -198,27 +177,17 @@ class BytesIOPayload(IOBasePayload):
     @property
     def size(self) -> int | None:
         """How many bytes are left from where it stood."""
-        if self._value.closed:
-            return None
-        return max(self._value.getbuffer().nbytes - (self._start or 0), 0)
+        return None if self._value.closed else max(self._value.getbuffer().nbytes - (self._start or 0), 0)
 
-    def _keeps_place(self) -> bool:
+    def _is_on_disk(self) -> bool:
         return True
 
     def whole(self) -> bytes | None:
         """All bytes."""
         return self._value.getvalue()[self._start or 0 :]
 
-    def blocks(self) -> Generator[bytes]:
-        """The bytes in pieces; there is nothing to wait for."""
-        return super().blocks()
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """All bytes as text."""
-        return Payload.decode(self, encoding, errors)
-
-    async def close(self) -> None:
-        """Nothing: there is nothing to give back."""
+    blocks = IOBasePayload.blocks  # there is nothing to wait for
+    close = Payload.close  # nor to give back
 
 
 class BufferedReaderPayload(IOBasePayload):
@@ -241,15 +210,12 @@ class BufferedReaderPayload(IOBasePayload):
             return None
         return max(status.st_size - self._start, 0) if stat.S_ISREG(status.st_mode) else None
 
-    def _keeps_place(self) -> bool:
+    def _is_on_disk(self) -> bool:
         return self._size_on_disk() is not None
 
 
 class PathPayload(FilePayload):
-    """A path: the file that is there is opened when it is sent, and closed after that.
-
-    :param disposition: the disposition type to set with the file's base name; None for no Content-Disposition.
-    """
+    """A path: the file that is there is opened when it is sent, and closed after that."""
 
     _value: os.PathLike[Any]
     _autoclose = True
@@ -260,61 +226,29 @@ class PathPayload(FilePayload):
 
         :raises OSError: there is no file.
         """
-        status = self._status()
-        return status.st_size if stat.S_ISREG(status.st_mode) else self._size
-
-    def _status(self) -> os.stat_result:
         path = os.fspath(self._value)
         status = os.stat(path)  # noqa: PTH116  (it may be of bytes)
         if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        return status
+        return status.st_size if stat.S_ISREG(status.st_mode) else self._size
+
+    def _is_on_disk(self) -> bool:
+        return stat.S_ISREG(os.stat(self._value).st_mode)  # noqa: PTH116
 
     def rewind(self) -> None:
         """Get ready to be sent.
 
         :raises OSError: there is no file, or it may not be read.
         """
-        self._status()
         path = os.fspath(self._value)
-        if not os.access(path, os.R_OK):
+        if self.size is not None and not os.access(path, os.R_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
-    def blocks(self) -> Generator[bytes]:
+    def blocks(self) -> Iterator[bytes]:
         """The file's bytes."""
         with Path(os.fsdecode(self._value)).open("rb", buffering=0) as file:
             while block := file.read(READ_SIZE):
                 yield block
                 del block
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The file's bytes, read in a thread, and ahead where that cannot take for ever as with a pipe."""
-        blocks = self.blocks()
-        try:
-            async with closing(_in_steps(blocks) if self.size is None else _ahead(blocks)) as fetched:
-                async for block in fetched:
-                    yield block
-                    del block
-        finally:
-            blocks.close()  # and the file
-
-
-async def _in_steps(blocks: Generator[bytes]) -> AsyncIterator[bytes]:
-    """Blocks that are fetched in a thread, each when it is asked for."""
-    # A future, and a thread that is slow to let go of it, would keep its result while the next one is read.
-    box: list[bytes] = []
-
-    def step() -> bool:
-        for block in blocks:
-            box.append(block)
-            return True
-        return False
-
-    # Cancelled or not, the file is not left to a thread that still reads it.
-    while await in_thread(step):
-        yield box.pop()
-
-
-def _ahead(blocks: Generator[bytes]) -> AsyncIterator[bytes]:
-    """Blocks that are fetched in a thread, and before they are asked for."""
-    return read_ahead(partial(next, blocks, b""), _AHEAD)
+    chunks = FilePayload.chunks

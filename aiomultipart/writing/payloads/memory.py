@@ -6,19 +6,20 @@ import json
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from aiomultipart.writing.head import Field, HeadersLike, are_plain, charset_of, check_charset, merge
+from aiomultipart.writing.head import HeadersLike, charset_of, check_charset
 
-from .base import READ_SIZE, UNSET, Payload, Unset
+from .base import UNSET, Payload, Unset, sliced
 
 __all__ = ("BytesPayload", "JsonBytesPayload", "JsonPayload", "StringIOPayload", "StringPayload")
 
-_TEXT: Field = ("Content-Type", "text/plain; charset=utf-8")
-_JSON: Field = ("Content-Type", "application/json")
 _encode_json = json.JSONEncoder().encode  # json.dumps(), without its look at eight arguments
 
 
 class BytesPayload(Payload):
-    """Bytes, a bytearray or a memoryview."""
+    """Bytes, a bytearray or a memoryview.
+
+    :raises TypeError: the value is something else.
+    """
 
     _autoclose = True
     at_hand = True
@@ -32,30 +33,26 @@ class BytesPayload(Payload):
         encoding: str | None = None,
         **kwargs: Any,
     ) -> None:
-        # Payload's own, by its name and without keywords: this runs for each field of a form.
-        Payload.__init__(self, value, headers, content_type, filename, encoding)
-        if isinstance(value, (bytes, bytearray)):
-            self._size = len(value)
-        elif isinstance(value, memoryview):
-            self._size = value.nbytes
-        else:
+        if not isinstance(value, (bytes, bytearray, memoryview)):
             raise TypeError(f"value must be bytes, a bytearray or a memoryview, not {type(value)!r}")
+        super().__init__(value, headers, content_type, filename, encoding)
+        self._size = value.nbytes if isinstance(value, memoryview) else len(value)
 
     def whole(self) -> bytes:
         """All bytes."""
         return bytes(self._value)
 
     def blocks(self) -> Iterator[bytes]:
-        """The bytes in pieces: who takes them may have to copy what it cannot send yet."""
-        value = self._value
-        if isinstance(value, memoryview):
-            value = value.cast("B") if value.c_contiguous else bytes(value)
-        for start in range(0, len(value), READ_SIZE):
-            yield bytes(value[start : start + READ_SIZE])
+        """The bytes in pieces."""
+        value = memoryview(self._value)
+        return sliced(value.cast("B") if value.c_contiguous else bytes(value))
 
 
 class StringPayload(BytesPayload):
     """Text; its charset is ``encoding``, else that of the Content-Type, else UTF-8."""
+
+    _text = "Content-Type: text/plain; charset=utf-8\r\n"
+    _encoding = "utf-8"
 
     def __init__(
         self,
@@ -67,21 +64,23 @@ class StringPayload(BytesPayload):
         **kwargs: Any,
     ) -> None:
         # Nothing of what Payload's own does for others: this runs for each field of a form.
-        self._filename = filename
-        if encoding is not None:
-            check_charset(encoding)
-        if encoding is content_type is None:
-            self._fields = [_TEXT]
+        if filename is not None:
+            self._filename = filename
+        if headers is not None or content_type is not None or encoding is not None:
+            if encoding is not None:
+                check_charset(encoding)
+            self._begin(content_type or f"text/plain; charset={encoding or 'utf-8'}", headers)
+            if encoding is None:
+                encoding = "utf-8" if self._text == StringPayload._text else charset_of(self.content_type)
+            self._encoding = encoding
+            self._value = data = value.encode(encoding)
         else:
-            self._fields = [("Content-Type", content_type or f"text/plain; charset={encoding}")]
-            self._plain = are_plain(self._fields)
-        if headers is not None:
-            self._plain = merge(self._fields, headers)
-        if encoding is None:
-            encoding = "utf-8" if self._fields[0] is _TEXT else charset_of(self._fields[0][1])
-        self._encoding = encoding
-        self._value = data = value.encode(encoding)
+            self._value = data = value.encode()
         self._size = len(data)
+
+    def whole(self) -> bytes:
+        """All bytes."""
+        return self._value  # type: ignore[no-any-return]
 
 
 class StringIOPayload(StringPayload):
@@ -94,6 +93,8 @@ class StringIOPayload(StringPayload):
 class JsonPayload(StringPayload):
     """An object as JSON; its charset is ``encoding``, else that of the Content-Type, else UTF-8."""
 
+    _text = "Content-Type: application/json\r\n"
+
     def __init__(
         self,
         value: Any,
@@ -105,11 +106,9 @@ class JsonPayload(StringPayload):
         **kwargs: Any,
     ) -> None:
         text = (_encode_json if dumps is json.dumps else dumps)(value)
-        if encoding is None and content_type == "application/json" and headers is None and filename is None:
-            self._fields = [_JSON]
+        if encoding is None and headers is None and filename is None and content_type == "application/json":
             self._value = data = text.encode()
             self._size = len(data)
-            self._encoding = "utf-8"
         else:
             super().__init__(text, headers, content_type, filename, encoding)
 

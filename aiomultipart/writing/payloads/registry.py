@@ -21,7 +21,6 @@ __all__ = (
     "PAYLOAD_REGISTRY",
     "Order",
     "PayloadRegistry",
-    "advice",
     "get_payload",
     "payload_factory",
     "payload_type",
@@ -29,8 +28,8 @@ __all__ = (
 )
 
 
-class LookupError(Exception):  # noqa: A001  (the name is aiohttp's)
-    """No payload class is registered for an object."""
+class LookupError(TypeError):  # noqa: A001  (the name is aiohttp's)
+    """No payload class is registered for an object; it says what to do instead."""
 
 
 class Order(enum.StrEnum):
@@ -53,7 +52,7 @@ class PayloadRegistry:
         self._factories: dict[Order, list[tuple[Factory, tuple[type[Any], ...]]]] = {order: [] for order in Order}
         self._first = self._factories[Order.try_first]
         self._by_type: dict[type[Any], Factory] = {}  # of Order.normal
-        self._for_text: Factory | None = None  # what has been found for str, which is asked for most
+        self._known: dict[type[Any], Factory] = {}  # what has been found for text and bytes, which are asked for most
 
     def register(self, factory: Factory, type: _Types, *, order: Order = Order.normal) -> None:  # noqa: A002  (aiohttp's)
         """Use ``factory`` for objects of ``type``.
@@ -64,7 +63,7 @@ class PayloadRegistry:
             that was registered, before one for a base of that type, of which it is the earliest.
         :raises ValueError: there is no such order.
         """
-        self._for_text = None
+        self._known.clear()
         types = (type,) if isinstance(type, builtins.type) else tuple(type)
         self._factories[Order(order)].append((factory, types))
         if order is Order.normal:
@@ -83,22 +82,20 @@ class PayloadRegistry:
 
         :raises LookupError: there is none.
         """
-        is_text = type(data) is str
-        if is_text and self._for_text is not None:
-            return self._for_text
+        kind = type(data)
         for factory, types in self._first:
             if isinstance(data, types):
                 return factory
-        if (own := self._by_type.get(type(data))) is not None:
-            if is_text:
-                self._for_text = own
+        if (own := self._by_type.get(kind)) is not None:
+            if kind in (str, bytes):
+                self._known[kind] = own
             return own
         if isinstance(data, Payload):
             return None
         for factory, types in self._factories[Order.normal] + self._factories[Order.try_last]:
             if isinstance(data, types):
                 return factory
-        raise LookupError(f"no payload class for {type(data)!r}")
+        raise LookupError(_advice(data))
 
 
 PAYLOAD_REGISTRY = PayloadRegistry()
@@ -118,11 +115,13 @@ def payload_factory(data: Any) -> Factory | None:
     :raises LookupError: there is none.
     """
     registry = PAYLOAD_REGISTRY
-    # One that somebody has put in its place has a way of its own.
-    return registry.factory(data) if type(registry) is PayloadRegistry else registry.get
+    if type(registry) is not PayloadRegistry:
+        return registry.get  # one that somebody has put in its place has a way of its own
+    known = registry._known.get(type(data))  # noqa: SLF001
+    return registry.factory(data) if known is None else known
 
 
-def advice(obj: object) -> str:
+def _advice(obj: object) -> str:
     """What to do about an object that there is no payload class for."""
     cannot = f"cannot send {type(obj)!r}"
     if obj is None:

@@ -10,13 +10,16 @@ from aiomultipart.exceptions import StateError
 from aiomultipart.sources import AsyncReadable
 
 from .base import DEFAULT_CHUNK_SIZE, READ_SIZE, Payload
-from .files import FilePayload, TextEncoder
+from .files import FilePayload, text_encoder
 
 __all__ = ("AsyncIterablePayload", "AsyncReadablePayload")
 
 
 class AsyncIterablePayload(Payload):
-    """An async iterable of bytes. It can be sent once, unless it gives a new iterator each time."""
+    """An async iterable of bytes. It can be sent once, unless it gives a new iterator each time.
+
+    :raises TypeError: the value is something else.
+    """
 
     _value: AsyncIterable[bytes]
 
@@ -57,10 +60,8 @@ class AsyncIterablePayload(Payload):
             if isinstance(iterator, AsyncGenerator):
                 await iterator.aclose()
 
-    async def keep(self) -> None:
-        """Read an iterator, which can be read only once, and keep its bytes."""
-        if isinstance(self._value, AsyncIterator):
-            await self.as_bytes()
+    def _once(self) -> bool:
+        return isinstance(self._value, AsyncIterator)
 
 
 def _has_ended(generator: AsyncGenerator[Any, Any]) -> bool:
@@ -92,20 +93,18 @@ class AsyncReadablePayload(FilePayload):
                 raise
             self._consumed = self._start is None
         size = READ_SIZE if self._start is not None else DEFAULT_CHUNK_SIZE  # a file is read in a thread
-        encoder = TextEncoder(self)
+        encode = text_encoder(self)
         more = True
         while more:
             chunk = await self._value.read(size)
             more = bool(chunk)
-            chunk = encoder.encode(chunk)
+            chunk = encode(chunk)
             if chunk:
                 yield chunk
             del chunk
 
-    async def keep(self) -> None:
-        """Read a stream, which can be read only once, and keep its bytes."""
-        if not hasattr(self._value, "seek"):
-            await self.as_bytes()
+    def _once(self) -> bool:
+        return not hasattr(self._value, "seek")
 
     async def close(self) -> None:
         """Close the source, where it can be."""
