@@ -273,14 +273,14 @@ def _ahead(run: Figures) -> Iterator[str]:
 
 
 def _compared(run: Figures) -> Iterator[str]:
-    """A table of features, and then of speeds."""
+    """A table of speeds and features."""
     names = ["aiomultipart", *COMPARED_WITH]
-    yield f"How many times as fast as each aiomultipart is, with {_plain(_named(run))}; below 1 the other is ahead:"
+    rows = [*_compared_speeds(run), *([title, *marks.split()] for title, marks in FEATURES)]
+    yield f"The numbers say how many times as fast as each aiomultipart is, with {_plain(_named(run))}; below 1 the"
+    yield 'other is ahead. "part" means that there is something of it, or that it takes code of your own.'
+    yield "Starlette's parser is python-multipart."
     yield ""
-    yield from _table(["", *names], _compared_speeds(run), [28, *[12] * 6], "compared")
-    yield 'What each of them does; "part" means that there is something of it, or that it takes code of your own:'
-    yield ""
-    yield from _table(["", *names], ([title, *marks.split()] for title, marks in FEATURES), [28, *[12] * 6], "compared")
+    yield from _table(["", *names], rows, [28, *[12] * 6], "compared")
 
 
 def _compared_speeds(run: Figures) -> Iterator[list[str]]:
@@ -291,7 +291,7 @@ def _compared_speeds(run: Figures) -> Iterator[list[str]]:
             for row in by_title[key].rows if key in by_title else ():
                 name = STANDS_FOR.get(row.name, row.name)
                 if row.ratios is not None and name in cells:
-                    cells[name] = times(row.ratios[1])
+                    cells[name] = f"{row.ratios[1]:.{0 if row.ratios[1] >= 9.95 else 1}f}"  # narrow, for a phone
         yield [title, "1", *cells.values()]
 
 
