@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ("Cursor", "Message")
 
 T = TypeVar("T")
+_MOVED_ON = "the reader has moved on from this part: read it before you ask for the next one, and before the end"
 
 
 class Message(Jobs):
@@ -162,16 +163,17 @@ class Cursor(Pieces):
         """Raise what keeps this level from being read: :exc:`StateError`, or the error that ended the message."""
         if self.message.blocked:
             self.message.check()
-        if self.outer is not None:
-            self.outer.check(self.place)
+        cursor = self
+        while cursor.outer is not None:
+            if cursor.outer.begin is not cursor.place:
+                raise StateError(_MOVED_ON)
+            cursor = cursor.outer
 
     def check(self, begin: PartBegin | None) -> None:
         """As :meth:`check_level`, and raise :exc:`StateError` when the part is not the one in hand."""
         self.check_level()
         if self.begin is not begin:
-            raise StateError(
-                "the reader has moved on from this part: read it before you ask for the next one, and before the end"
-            )
+            raise StateError(_MOVED_ON)
 
     # Moving on
 

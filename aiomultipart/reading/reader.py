@@ -223,7 +223,7 @@ class MultipartReader(PartIterator):
     def _check(self) -> bool:
         """Whether there may be a part; raises what keeps the reader from looking."""
         self._check_fetching()
-        if not self._at_eof:
+        if self._state is not _ENDED and self._state is not _CLOSED:
             self._cursor.check_level()
             return True
         self._cursor.message.check()

@@ -6,12 +6,10 @@ is sent along, which is possible where all are the same, and none says how long 
 
 from __future__ import annotations
 
-from aiomultipart.extension import accelerator
+from aiomultipart.extension import find
 from aiomultipart.grammar.fields import check_field
 
 __all__ = ("AnnouncedFrames",)
-
-_find = bytes.find if accelerator is None else accelerator.find
 
 
 class AnnouncedFrames:
@@ -43,7 +41,7 @@ class AnnouncedFrames:
         """
         delimiter = self._delimiter
         whole = body + (self.end if last else self._next)
-        if _find(whole, delimiter) != len(body) or body.startswith(delimiter[2:]):
+        if find(whole, delimiter) != len(body) or body.startswith(delimiter[2:]):
             what = f"a frame contains the delimiter {delimiter!r}"
             raise ValueError(f"{what}; choose another boundary, or give none")
         return whole
