@@ -162,7 +162,7 @@ class _Line:
         if not connection.ended or connection.frames > before:
             return True
         if connection.cut and self._backoff is not None:
-            raise IncompleteBody("the stream ended without a close-delimiter")
+            raise IncompleteBody("the stream ended without a close-delimiter", code="no-close-delimiter")
         await self.aclose()
         return False
 
