@@ -35,11 +35,10 @@ nitpicky = True
 nitpick_ignore_regex = [
     # No inventory of theirs is to be had offline.
     (r"py:.*", r"(starlette|fastapi|litestar|obstore|django|httpx|pydantic)\..*"),
-    (r"py:class", r"(.*\.)?[A-Z](_co)?"),  # type variables
-    (
-        r"py:.*",
-        r"HTTPException|BackgroundTask|Response|ObjectStore|Attributes|IncEx|(.*\.)?(_Form|MultiMapping|ReceivedBody)",
-    ),  # the same
+    (r"py:.*", r"HTTPException|BackgroundTask|Response|ObjectStore|Attributes|IncEx"),
+    # Type variables, and what is only within.
+    (r"py:class", r"(.*\.)?[A-Z](_co)?"),
+    (r"py:.*", r"(.*\.)?(_Form|MultiMapping|ReceivedBody)"),
     (r"py:attr", r"part"),
 ]
 intersphinx_mapping = {
