@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import itertools
 import os
+import random
 import subprocess
 import sys
 import threading
