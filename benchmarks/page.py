@@ -25,7 +25,8 @@ HEAD = """\
 Performance
 ===========
 
-How fast aiomultipart is, beside packages that do the same.
+How fast aiomultipart is, beside packages that do the same: first what users notice, then where others are faster, and
+why.
 """
 
 ROWS_HEAD = """\
@@ -127,11 +128,11 @@ STANDS_FOR = {"python-multipart": "starlette"}
 FEATURES = (
     # in the order of COMPARED_WITH
     ("reads forms", "✓ ✓ ✓ ✓ ✓ –"),
-    ("reads other multipart bodies, nested ones too", "✓ ✓ – – – part"),
+    ("reads other multipart bodies, nested ones too", "✓ ✓ part – – part"),
     ("writes multipart bodies", "✓ ✓ – – – ✓"),
-    ("for asyncio", "✓ ✓ ✓ part – –"),
+    ("for asyncio", "✓ ✓ ✓ part ✓ –"),
     ("without asyncio, or without I/O", "✓ – part ✓ ✓ ✓"),
-    ("a file streams to its place while it arrives", "✓ part – part ✓ –"),
+    ("a file streams to its place while it arrives", "✓ part part part ✓ –"),
     ("undoes gzip and base64 of a part as it streams", "✓ part – – – –"),
     ("limits that answer with an HTTP status", "✓ part part ✓ part –"),
     ("one set of names for servers and clients", "✓ ✓ – – – –"),
@@ -265,8 +266,8 @@ def _ahead(run: Figures) -> Iterator[str]:
     if not rows:
         yield from ("Nowhere, in what is measured.", "")
         return
-    yield from ("Each of these is so many times as fast as aiomultipart:", "")
-    yield from _table(["", "who is ahead"], rows, [60, 40])
+    yield from ("What other packages do faster than aiomultipart, and how many times as fast they are:", "")
+    yield from _table(["what is done", "who is ahead"], rows, [60, 40])
 
 
 # The README
@@ -276,9 +277,10 @@ def _compared(run: Figures) -> Iterator[str]:
     """A table of speeds and features."""
     names = ["aiomultipart", *COMPARED_WITH]
     rows = [*_compared_speeds(run), *([title, *marks.split()] for title, marks in FEATURES)]
-    yield f"The numbers say how many times as fast as each aiomultipart is, with {_plain(_named(run))}; below 1 the"
-    yield 'other is ahead. "part" means that there is something of it, or that it takes code of your own.'
-    yield "Starlette's parser is python-multipart."
+    yield "A number says how many times as fast as that package aiomultipart is; below 1, the package is faster."
+    yield f'It was measured with {_plain(_named(run))}. "part" means that a package does some of it, or that it takes'
+    yield "code of your own; a dash, that it does not do it, or was not measured. Starlette's column counts its parser,"
+    yield "python-multipart, too."
     yield ""
     yield from _table(["", *names], rows, [28, *[12] * 6], "compared")
 
