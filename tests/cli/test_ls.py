@@ -77,6 +77,15 @@ def test_a_table(command: Command, tmp_path: Path) -> None:
     )
 
 
+def test_one_long_cell_does_not_make_all_rows_long(cli: Command, tmp_path: Path) -> None:
+    long = b"--b\r\nContent-Type: a/%b\r\n\r\n\r\n" % (b"x" * 20_000)
+    (tmp_path / "body.bin").write_bytes(long + b"--b\r\n\r\n\r\n" * 100 + b"--b--\r\n")
+    done = cli("ls", "body.bin")
+    assert done.code == 0, done
+    assert b"x" * 20_000 in done.out
+    assert len(done.out) < 50_000
+
+
 def test_json(cli: Command, tmp_path: Path) -> None:
     (tmp_path / "nested.bin").write_bytes(NESTED)
     listing = json.loads(cli("ls", "--json", "nested.bin").text)
@@ -334,12 +343,15 @@ def test_memory(arguments: list[str]) -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_memory_for_many_parts() -> None:
-    part = b"--b\r\nContent-Type: text/plain\r\nX-Long: " + b"x" * 1000 + b"\r\n\r\nsmall\r\n"
+@pytest.mark.parametrize(
+    ("name", "size", "count"), [("X-Long", 1000, 20_000), ("Content-Transfer-Encoding", 900_000, 60)]
+)
+def test_memory_for_many_parts(name: str, size: int, count: int) -> None:
+    part = b"--b\r\nContent-Type: text/plain\r\n%b: %b\r\n\r\nsmall\r\n" % (name.encode(), b"x" * size)
     process = subprocess.run(
         [sys.executable, "-c", WATCHED, "ls", "-"],
         env=ENVIRONMENT,
-        input=part * 20_000 + b"--b--\r\n",
+        input=part * count + b"--b--\r\n",
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         timeout=100,
