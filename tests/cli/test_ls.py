@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -231,6 +232,43 @@ async def test_a_url(serve: Serve, command_meanwhile: AsyncCommand, cli_meanwhil
     other = await cli_meanwhile("cat", f"{url}?json", "0")
     assert gone.complaint.endswith("?gone: the server answers 410 Gone")
     assert "multipart is expected, not application/json" in other.complaint
+
+
+@pytest.mark.parametrize("words", [["ls", "URL"], ["post", "URL", "a=b"], ["grab", "URL", "frames"]], ids=" ".join)
+async def test_a_coded_answer_is_not_held(words: list[str], serve: Serve, cli_meanwhile: AsyncCommand) -> None:
+    """What a server sends in 32 KiB is 32 MiB, where the client is not careful, at once."""
+    asked = []
+    body = gzip.compress(b"--b\r\n\r\n" + bytes(32 * 1024 * 1024) + b"\r\n--b--\r\n")
+
+    async def send(request: web.Request) -> web.Response:
+        asked.append(request.headers["Accept-Encoding"])
+        return web.Response(
+            body=body, headers={"Content-Type": "multipart/mixed; boundary=b", "Content-Encoding": "gzip"}
+        )
+
+    url = await serve(send)
+    tracemalloc.start()
+    try:
+        done = await cli_meanwhile(*[url if word == "URL" else word for word in words])
+        most = tracemalloc.get_traced_memory()[1] - (len(done.out) if words[0] == "post" else 0)
+    finally:
+        tracemalloc.stop()
+    assert asked == ["identity"]
+    assert most < 16 * 1024 * 1024
+    if words[0] == "grab":
+        assert "a content coding, 'gzip', where none was asked for" in done.complaint
+    else:
+        assert done.code == 0
+
+
+async def test_a_coded_answer_that_is_bad(serve: Serve, cli_meanwhile: AsyncCommand) -> None:
+    async def send(request: web.Request) -> web.Response:
+        headers = {"Content-Type": "multipart/mixed; boundary=b", "Content-Encoding": request.query_string}
+        return web.Response(body=b"--b--", headers=headers)
+
+    url = await serve(send)
+    for coding, said in ("rot13", "unknown content coding 'rot13'"), ("gzip", "the body as a whole: gzip: "):
+        assert said in (await cli_meanwhile("ls", f"{url}?{coding}")).complaint
 
 
 def test_from_a_pipe_in_small_pieces(tmp_path: Path) -> None:
