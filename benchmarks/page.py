@@ -212,7 +212,8 @@ def _felt(files: dict[str, str], runs: Sequence[Figures]) -> list[str]:
     return [
         HEAD,
         *([f".. chart:: {FELT}", ""] if blocks else []),
-        f"Measured with {_plain(_named(run))} on {_plain(run.surroundings.get('processor', machine))}, on {run.date}.",
+        f"Measured with {_plain(_named(run))}{_parser(run)} on {_plain(run.surroundings.get('processor', machine))}, "
+        f"on {run.date}.",
         "",
         AHEAD,
         *_ahead(run),
@@ -220,6 +221,10 @@ def _felt(files: dict[str, str], runs: Sequence[Figures]) -> list[str]:
         "",
         SHORT,
     ]
+
+
+def _parser(run: Figures) -> str:
+    return f" and {_plain(run.surroundings['parser'])}" if "parser" in run.surroundings else ""
 
 
 def _felt_speeds(run: Figures) -> Iterator[charts.Block]:
