@@ -28,6 +28,7 @@ _SHOWN: Final = 20  # remarks of each policy
 _BEFORE, _AFTER = 16, 32  # bytes around a place
 _ROW: Final = 16
 _COUNTED: Final = 10_000
+_AHEAD: Final = 1000  # parts; a policy that has read so many more than another has read others
 _KEPT: Final = 2  # blocks
 
 
@@ -104,11 +105,16 @@ class _Part(NamedTuple):
     content_type: str | None
     body_offset: int
     size: int
-    is_whole: bool
+    is_whole: bool | None
+    """None while it is read."""
+
+    @classmethod
+    def of(cls, found: Found, *, is_whole: bool | None) -> _Part:
+        return cls(found.path, label(found), found.part.content_type, found.body_offset, found.size, is_whole)
 
     def __str__(self) -> str:
         name = f" {self.label!r}" if self.label else ""
-        cut = "" if self.is_whole else ", cut short"
+        cut = "" if self.is_whole else " so far" if self.is_whole is None else ", cut short"
         type_ = self.content_type or "no type"
         return f"part {self.path}{name}, {type_}, {count_of(self.size, 'byte')} from {self.body_offset}{cut}"
 
@@ -171,10 +177,13 @@ class _View:
                     trouble, self._body = self._body.close(is_whole=found.is_whole), None
                     if trouble is not None:
                         self._remark(f"does not decode: {trouble}", None, window)
-                part = found.part
-                self.parts.append(
-                    _Part(found.path, label(found), part.content_type, found.body_offset, found.size, found.is_whole)
-                )
+                self.parts.append(_Part.of(found, is_whole=found.is_whole))
+
+    @property
+    def in_hand(self) -> _Part | None:
+        """The part that is read."""
+        found = next((level.found for level in reversed(self._tree.levels) if level.found is not None), None)
+        return None if found is None else _Part.of(found, is_whole=None)
 
     def _look_at(self, level: Level, window: _Window) -> None:
         """Note what has been forgiven since."""
@@ -265,6 +274,9 @@ class _Differences:
                 self._tell(there, window)
             if not any(parts):
                 return
+        if not self.lines and any(len(view.parts) > _AHEAD for view in self._views):
+            left = [view for view in self._views if view.parts or view.error is None]
+            self._tell([(view, view.parts[0] if view.parts else view.in_hand) for view in left], window)
         if self.lines:
             for view in self._views:
                 view.parts.clear()

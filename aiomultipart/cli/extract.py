@@ -126,8 +126,10 @@ class _Saving:
 
 def name_for(part: PartBegin, path: str) -> str:
     """A safe name for the file of a part: of its own file name, its location or its name, else of its index."""
-    url = urlsplit(part.headers.get("Content-Location", ""))
-    given = (part.filename, unquote(url.path).rstrip("/").rpartition("/")[2], part.name)
+    location = ""
+    with contextlib.suppress(ValueError):  # it is no URL
+        location = unquote(urlsplit(part.headers.get("Content-Location", "")).path)
+    given = (part.filename, location.rstrip("/").rpartition("/")[2], part.name)
     name = f"part-{path}"
     for each in given:
         if each:

@@ -18,7 +18,7 @@ from aiomultipart.targets.disk import Draft
 from .arguments import Options
 from .extract import directory
 from .failures import BadInput, Failure
-from .inputs import check_status, request_headers, shown_url, translated
+from .inputs import check_status, request_headers, shown_url, translated, uncoded
 from .make import file_mode
 from .terminal import Advance, Terminal, shown
 
@@ -48,7 +48,8 @@ def run(options: Options, terminal: Terminal) -> int:
 async def _grab(options: Options, terminal: Terminal, advance: Advance) -> int:
     import httpx
 
-    fields = request_headers(options.headers)
+    name = shown_url(options.url)
+    fields = uncoded(request_headers(options.headers))
     limits = options.limits
     if limits.max_part_size is None:
         limits = limits.replace(max_part_size=_MOST)
@@ -58,6 +59,9 @@ async def _grab(options: Options, terminal: Terminal, advance: Advance) -> int:
         async def stream() -> AsyncIterator[httpx.Response]:
             async with client.stream("GET", options.url, headers=fields) as response:
                 check_status(response, options.url)
+                coding = response.headers.get("Content-Encoding", "identity")
+                if coding.lower() != "identity":  # httpx would undo it without a bound
+                    raise Failure(f"{name}: a content coding, {coding!r}, where none was asked for")
                 yield response
 
         found = frames(

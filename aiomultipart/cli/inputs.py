@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
-from aiomultipart.codecs import decoder
+from aiomultipart.codecs import Codec, decoder
 from aiomultipart.exceptions import MultipartError
 from aiomultipart.limits import Limits
 from aiomultipart.parser import PushMultipartParser
@@ -26,7 +26,18 @@ if TYPE_CHECKING:
 
     from .arguments import Options
 
-__all__ = ("Input", "check_status", "http_client", "is_url", "opened", "request_headers", "shown_url", "translated")
+__all__ = (
+    "Input",
+    "blocks_of",
+    "check_status",
+    "http_client",
+    "is_url",
+    "opened",
+    "request_headers",
+    "shown_url",
+    "translated",
+    "uncoded",
+)
 
 BLOCK: Final = 256 * 1024
 """How much is read at a time: as much as fits in a processor's cache, where the parser finds it."""
@@ -182,22 +193,20 @@ def _undone(head: Head, blocks: Iterator[bytes], options: Options) -> tuple[Iter
         codec = decoder(None, head.content_coding, limits=options.limits)
     except MultipartError as exc:
         raise BadInput(str(exc), exc) from exc
-    if codec is None:
-        return blocks, False
+    return (blocks, False) if codec is None else (_decoded(blocks, codec), True)
 
-    def decoded() -> Iterator[bytes]:
-        try:
-            for block in blocks:
-                codec.feed_data(block)
-                while data := codec.read(BLOCK):
-                    yield data
-            codec.feed_eof()
+
+def _decoded(blocks: Iterator[bytes], codec: Codec) -> Iterator[bytes]:
+    try:
+        for block in blocks:
+            codec.feed_data(block)
             while data := codec.read(BLOCK):
                 yield data
-        except MultipartError as exc:
-            raise BadInput(f"the body as a whole: {exc}", exc) from exc
-
-    return decoded(), True
+        codec.feed_eof()
+        while data := codec.read(BLOCK):
+            yield data
+    except MultipartError as exc:
+        raise BadInput(f"the body as a whole: {exc}", exc) from exc
 
 
 # By HTTP
@@ -227,6 +236,26 @@ def request_headers(pairs: Sequence[str]) -> list[tuple[str, str]]:
     return found
 
 
+def uncoded(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Header fields of a request that asks for an answer without a content coding, unless they ask for one."""
+    if any(name.lower() == "accept-encoding" for name, _ in fields):
+        return fields
+    return [*fields, ("Accept-Encoding", "identity")]
+
+
+def blocks_of(response: httpx.Response, limits: Limits) -> Iterator[bytes]:
+    """The body of an answer, its content coding undone. That is bounded here; httpx gives what it comes to at once.
+
+    :raises Failure: the coding is not known. From the iterator: it does not decode.
+    """
+    try:
+        codec = decoder(None, response.headers.get("Content-Encoding"), limits=limits)
+    except MultipartError as exc:
+        raise Failure(f"{shown_url(response.url)}: {exc}") from exc
+    blocks = response.iter_raw()
+    return blocks if codec is None else _decoded(blocks, codec)
+
+
 @contextlib.contextmanager
 def http_client(options: Options) -> Iterator[httpx.Client]:
     """A client; what goes wrong with it is a :exc:`Failure`."""
@@ -251,7 +280,7 @@ def translated(url: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _fetched(url: str, options: Options) -> Iterator[Input]:
-    fields = request_headers(options.headers)
+    fields = uncoded(request_headers(options.headers))
     with (
         http_client(options) as client,
         client.stream("GET", url, headers=fields, follow_redirects=True) as response,
@@ -263,7 +292,7 @@ def _fetched(url: str, options: Options) -> Iterator[Input]:
         total = int(size) if size.isascii() and size.isdigit() and not coded else None
         if content_type is None:
             raise Failure(f"{shown_url(url)}: the answer has no Content-Type; --content-type says what it is")
-        blocks = response.iter_bytes()
+        blocks = blocks_of(response, options.limits)
         yield Input(shown_url(url), "an HTTP response", content_type, "", "", 0, total, True, blocks)
 
 

@@ -21,6 +21,7 @@ __all__ = ("label", "place_of", "run")
 
 _HELD: Final = 1000  # rows that wait for one another, so that their columns agree
 _HELD_SIZE: Final = 1024 * 1024
+_WIDEST: Final = 80  # a column; what is longer stands out of it, and does not move the others
 _PATIENCE: Final = 0.3  # seconds that they wait for a source that is slow
 _TITLES: Final = ("INDEX", "TYPE", "SIZE", "OFFSET", "BODY", "CODING", "NAME")
 _TO_THE_RIGHT: Final = frozenset({"SIZE", "OFFSET", "BODY"})
@@ -103,7 +104,7 @@ class _Table:
         self._widths = list(map(len, _TITLES))
         self._has_titles = False
         self._since = 0.0
-        self._size = 0  # of the names in them
+        self._size = 0  # of the text in them
         self._count = 0
         self._said = _Said()
         self._remarks: list[str] = []
@@ -116,7 +117,7 @@ class _Table:
         if not self._rows:
             self._since = time.monotonic()
         self._rows.append(row)
-        self._size += len(row.cells[-1])
+        self._size += sum(map(len, row.cells))
         self._open.append(row)
         self._count += 1
 
@@ -160,7 +161,10 @@ class _Table:
             return
         width_of = len if self._terminal.is_plain else self._terminal.width_of
         columns = zip(*[row.cells for row in rows], strict=True)
-        self._widths = [max(width, *map(width_of, column)) for width, column in zip(self._widths, columns, strict=True)]
+        self._widths = [
+            min(max(width, *map(width_of, column)), _WIDEST)
+            for width, column in zip(self._widths, columns, strict=True)
+        ]
         if not self._has_titles:
             self._has_titles = True
             self._line(_TITLES, ("dim",) * len(_TITLES), "")

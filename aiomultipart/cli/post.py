@@ -6,12 +6,13 @@ import sys
 from collections.abc import Iterator
 
 from aiomultipart.grammar.fields import is_token
+from aiomultipart.limits import DEFAULT_LIMITS
 
 from .arguments import Options
 from .building import build
 from .failures import Failure
-from .inputs import http_client, request_headers, shown_url
-from .make import blocks_of
+from .inputs import blocks_of, http_client, request_headers, shown_url, uncoded
+from .make import blocks_of as blocks_to_send
 from .terminal import Terminal, shown
 
 __all__ = ("run",)
@@ -21,7 +22,7 @@ def run(options: Options, terminal: Terminal) -> int:
     """Send the message."""
     if not is_token(options.method):
         raise Failure(f"{options.method!r} is no method; POST is one")
-    fields = request_headers(options.headers)
+    fields = uncoded(request_headers(options.headers))
     writer = build(options.parts, options.subtype, options.boundary)
     known = {name.lower() for name, _ in fields}
     fields += [(name, value) for name, value in writer.http_headers().items() if name.lower() not in known]
@@ -29,7 +30,7 @@ def run(options: Options, terminal: Terminal) -> int:
         with terminal.progress(f"to {shown_url(options.url)}", writer.size) as advance:
 
             def sent() -> Iterator[bytes]:
-                for block in blocks_of(writer):
+                for block in blocks_to_send(writer):
                     yield block
                     advance(len(block))
 
@@ -44,7 +45,7 @@ def run(options: Options, terminal: Terminal) -> int:
                 terminal.line()
             sys.stdout.flush()
             last = b"\n"
-            for block in response.iter_bytes():
+            for block in blocks_of(response, DEFAULT_LIMITS):
                 sys.stdout.buffer.write(block)
                 last = block[-1:] or last
             sys.stdout.buffer.flush()

@@ -76,6 +76,20 @@ def test_policies_that_read_different_things(cli: Command, tmp_path: Path) -> No
     ]
 
 
+def test_policies_of_which_one_reads_many_more_parts(cli: Command, tmp_path: Path) -> None:
+    """They are not kept until the other has read its first one, which here is at the end."""
+    data = b"--b\r\nA: b\r\n\r\n" + b"----b\r\nA: b\r\n\r\n\r\n" * 20_000 + b"----b--\r\n\r\n--b--\r\n"
+    code, lines = check(cli, tmp_path, data, "--content-type", "multipart/mixed; boundary=--b")
+    assert code == 1
+    assert "standard reads 20000 parts" in lines
+    at = lines.index("They differ:")
+    assert lines[at + 1 : at + 4] == [
+        "  strict   part 0, no type, 0 bytes from 28",
+        "  standard part 0, no type, 0 bytes from 28",
+        f"  lenient  part 0, no type, {256 * 1024 - 13} bytes from 13 so far",
+    ]
+
+
 def test_what_does_not_decode_and_what_is_bad_inside(cli: Command, tmp_path: Path) -> None:
     data = (
         b"--o\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n!\r\n"

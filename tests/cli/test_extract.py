@@ -75,6 +75,13 @@ def test_names_are_safe(cli: Command, tmp_path: Path) -> None:
     assert "out/passwd-1  1\n" in done.text
 
 
+@pytest.mark.parametrize("location", ["http://[", "http://\u2100/a"])
+def test_a_location_that_is_no_url(cli: Command, tmp_path: Path, location: str) -> None:
+    (tmp_path / "body.bin").write_bytes(f"--b\r\nContent-Location: {location}\r\n\r\n1\r\n--b--\r\n".encode())
+    assert cli("extract", "body.bin", "out").code == 0
+    assert files(tmp_path / "out") == {"part-0.txt": b"1"}
+
+
 def test_no_file_is_replaced(cli: Command, tmp_path: Path) -> None:
     (tmp_path / "form.bin").write_bytes(form(('; name="a"; filename="a.txt"', b"new")))
     (tmp_path / "out").mkdir()

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,15 @@ def test_a_table(command: Command, tmp_path: Path) -> None:
         "2      application/json     22     356   436  gzip              <meta@x>\n"
         "6 parts\n"
     )
+
+
+def test_one_long_cell_does_not_make_all_rows_long(cli: Command, tmp_path: Path) -> None:
+    long = b"--b\r\nContent-Type: a/%b\r\n\r\n\r\n" % (b"x" * 20_000)
+    (tmp_path / "body.bin").write_bytes(long + b"--b\r\n\r\n\r\n" * 100 + b"--b--\r\n")
+    done = cli("ls", "body.bin")
+    assert done.code == 0, done
+    assert b"x" * 20_000 in done.out
+    assert len(done.out) < 50_000
 
 
 def test_json(cli: Command, tmp_path: Path) -> None:
@@ -224,6 +234,43 @@ async def test_a_url(serve: Serve, command_meanwhile: AsyncCommand, cli_meanwhil
     assert "multipart is expected, not application/json" in other.complaint
 
 
+@pytest.mark.parametrize("words", [["ls", "URL"], ["post", "URL", "a=b"], ["grab", "URL", "frames"]], ids=" ".join)
+async def test_a_coded_answer_is_not_held(words: list[str], serve: Serve, cli_meanwhile: AsyncCommand) -> None:
+    """What a server sends in 32 KiB is 32 MiB, where the client is not careful, at once."""
+    asked = []
+    body = gzip.compress(b"--b\r\n\r\n" + bytes(32 * 1024 * 1024) + b"\r\n--b--\r\n")
+
+    async def send(request: web.Request) -> web.Response:
+        asked.append(request.headers["Accept-Encoding"])
+        return web.Response(
+            body=body, headers={"Content-Type": "multipart/mixed; boundary=b", "Content-Encoding": "gzip"}
+        )
+
+    url = await serve(send)
+    tracemalloc.start()
+    try:
+        done = await cli_meanwhile(*[url if word == "URL" else word for word in words])
+        most = tracemalloc.get_traced_memory()[1] - (len(done.out) if words[0] == "post" else 0)
+    finally:
+        tracemalloc.stop()
+    assert asked == ["identity"]
+    assert most < 16 * 1024 * 1024
+    if words[0] == "grab":
+        assert "a content coding, 'gzip', where none was asked for" in done.complaint
+    else:
+        assert done.code == 0
+
+
+async def test_a_coded_answer_that_is_bad(serve: Serve, cli_meanwhile: AsyncCommand) -> None:
+    async def send(request: web.Request) -> web.Response:
+        headers = {"Content-Type": "multipart/mixed; boundary=b", "Content-Encoding": request.query_string}
+        return web.Response(body=b"--b--", headers=headers)
+
+    url = await serve(send)
+    for coding, said in ("rot13", "unknown content coding 'rot13'"), ("gzip", "the body as a whole: gzip: "):
+        assert said in (await cli_meanwhile("ls", f"{url}?{coding}")).complaint
+
+
 def test_from_a_pipe_in_small_pieces(tmp_path: Path) -> None:
     """What a message is shows in its first bytes, however they come."""
     process = subprocess.Popen(
@@ -334,12 +381,15 @@ def test_memory(arguments: list[str]) -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_memory_for_many_parts() -> None:
-    part = b"--b\r\nContent-Type: text/plain\r\nX-Long: " + b"x" * 1000 + b"\r\n\r\nsmall\r\n"
+@pytest.mark.parametrize(
+    ("name", "size", "count"), [("X-Long", 1000, 20_000), ("Content-Transfer-Encoding", 900_000, 60)]
+)
+def test_memory_for_many_parts(name: str, size: int, count: int) -> None:
+    part = b"--b\r\nContent-Type: text/plain\r\n%b: %b\r\n\r\nsmall\r\n" % (name.encode(), b"x" * size)
     process = subprocess.run(
         [sys.executable, "-c", WATCHED, "ls", "-"],
         env=ENVIRONMENT,
-        input=part * 20_000 + b"--b--\r\n",
+        input=part * count + b"--b--\r\n",
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         timeout=100,

@@ -104,6 +104,10 @@ async def test_what_cannot_be_written() -> None:
             await stream.send(b"two", "image/png")
     with pytest.raises(StateError, match="block"):
         await stream.send(b"three")
+    async with FrameStream(sink, lengths=True) as stream:
+        for headers in ({"X": "y\r\nZ: z"}, {"X\r\nZ": "z"}, {"content-type": "image/png"}):
+            with pytest.raises(ValueError, match=r"control|token|Content-Type"):
+                await stream.send(b"one", headers=headers)
     with pytest.raises(TypeError, match="not a int"):
         FrameStream(7)
     with pytest.raises(TypeError, match="receive"):
@@ -216,6 +220,39 @@ async def test_an_asgi_client_who_leaves() -> None:
     assert len(asyncio.all_tasks()) == 1
 
 
+async def test_an_asgi_client_who_is_gone_when_it_ends() -> None:
+    """After the last frame there is nothing but the end of the response that can tell."""
+    client = Client()
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body" and not message["more_body"]:
+            raise OSError("gone")
+        await client.send(message)
+
+    async with FrameStream(send, receive=client.receive) as stream:
+        await stream.send(b"one", last=True)
+    assert stream.sent == 1
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_cancelled_before_the_block_begins() -> None:
+    client = Client()
+
+    async def send(message: Any) -> None:
+        await client.leaves.wait()
+
+    async def show() -> None:
+        async with FrameStream(send, receive=client.receive):
+            pass
+
+    task = asyncio.create_task(show())
+    await settled()
+    task.cancel()
+    await asyncio.wait((task,))
+    assert task.cancelled()
+    assert len(asyncio.all_tasks()) == 1
+
+
 # Many viewers
 
 
@@ -283,6 +320,25 @@ async def test_a_viewer_of_many_leaves() -> None:
     with pytest.raises(OSError, match="full"):
         await broadcast.serve(Leaving(0, OSError(28, "disk full")))
     assert broadcast.viewers == 0
+
+
+async def test_a_viewer_leaves_while_there_is_nothing_to_send() -> None:
+    """Who leaves is not kept until the camera has another picture; nor does he wake the others for nothing."""
+    broadcast = FrameBroadcast()
+    leaving, staying = Client(), Client()
+    tasks = [asyncio.create_task(broadcast.serve(each.send, receive=each.receive)) for each in (leaving, staying)]
+    broadcast.publish(b"one")
+    await settled()
+    assert broadcast.viewers == 2
+    leaving.leaves.set()
+    await settled()
+    assert broadcast.viewers == 1
+    assert tasks[0].result() == 1
+    broadcast.publish(b"two")
+    await settled()
+    broadcast.close()
+    assert await tasks[1] == 2
+    assert len(asyncio.all_tasks()) == 1
 
 
 async def test_many_viewers_who_take_nothing() -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 
 import pytest
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aiomultipart import ReceivedPart
@@ -311,6 +312,34 @@ async def test_what_is_refused(site: Site, page: Page, tmp_path: Path) -> None:
         assert await page.texts("#chosen .faulty .fault") == ["The file was rejected: no <b>thank you</b>."]
         assert await page.focused() == "send"
         (tmp_path / "refused.png").write_bytes(await page.browser.screenshot())
+
+
+@pytest.mark.parametrize("answer", ['{"message": "Forbidden"}', "null", '{"error": ""}', '{"error": {"code": 1}}'])
+async def test_another_answers_in_its_place(
+    start_page: StartPage, paths: list[Path], tmp_path: Path, answer: str
+) -> None:
+    """Such as a gateway, whose JSON is another one."""
+
+    def in_front(app: ASGIApp) -> ASGIApp:
+        async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http" or scope["method"] != "POST":
+                await app(scope, receive, send)
+                return
+            while (await receive()).get("more_body"):
+                pass
+            await Response(answer, 403, media_type="application/json")(scope, receive, send)
+
+        return answering
+
+    settings = dataclasses.replace(SETTINGS, storage=(tmp_path / "uploads").as_uri())
+    async with asyncio.timeout(50), serving(settings, in_front) as site:
+        page = await start_page(site)
+        await page.choose(paths[0])
+        await page.click("#send")
+        await until(lambda: page.text("#error"))
+        assert await page.text("#error") == "The server answers 403."
+        assert await page.focused() == "send"
+        await page.browser.call("Page.navigate", url="about:blank")
 
 
 async def test_one_of_several_is_refused(site: Site, page: Page, paths: list[Path]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from inspect import isawaitable
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -36,6 +37,9 @@ class _Sink:
 
     lost: tuple[type[OSError], ...] = (ConnectionError,)
     """What says that the viewer has left. Of a file's errors none does."""
+
+    gone: asyncio.Task[None] | None = None
+    """Is done when the viewer has left, where somebody says so."""
 
     def __init__(self, writer: Writer) -> None:
         self.boundary: str | None = None
@@ -90,10 +94,9 @@ class _AsgiSink(_Sink):
         super().__init__(self)
         self._send = send
         self._receive = receive
-        self._gone: asyncio.Task[None] | None = None
 
     async def start(self, headers: Mapping[str, str]) -> None:
-        self._gone = asyncio.create_task(self._disconnect())
+        self.gone = asyncio.create_task(self._disconnect())
         fields = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": 200, "headers": fields})
 
@@ -102,14 +105,14 @@ class _AsgiSink(_Sink):
             pass
 
     async def write(self, data: bytes) -> None:
-        if self._gone is not None and self._gone.done():
+        if self.gone is not None and self.gone.done():
             raise ConnectionResetError("the viewer has disconnected")
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def finish(self, complete: bool) -> None:
-        if self._gone is not None:
-            self._gone.cancel()
-            await asyncio.gather(self._gone, return_exceptions=True)
+        if self.gone is not None:
+            self.gone.cancel()
+            await asyncio.gather(self.gone, return_exceptions=True)
         if complete:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -146,6 +149,8 @@ class _Script:
             data = bytes(memoryview(data))  # a str or a number is a TypeError
         fields = (("Content-Type", content_type), *header_items(headers))
         if self._counted is not None:
+            if any(name.lower() == "content-type" for name, _ in fields[1:]):
+                raise ValueError("the Content-Type of a frame is an argument of its own, and not among its headers")
             return self._counted.frame(data, fields, last=last)
         if len(fields) > 1:
             raise ValueError("for header fields of a frame's own, make the stream with lengths=True")
@@ -198,6 +203,17 @@ class _Viewer:
             self._left = exc
             raise
 
+    async def wait(self, changed: asyncio.Future[None]) -> None:
+        """Wait for that, or until the viewer leaves, where somebody says so.
+
+        :raises OSError: he has left.
+        """
+        gone = self._sink.gone
+        await asyncio.wait((changed,) if gone is None else (changed, gone), return_when=asyncio.FIRST_COMPLETED)
+        if gone is not None and gone.done():
+            self._left = ConnectionResetError("the viewer has disconnected")
+            raise self._left
+
     async def end(self, data: bytes, error: BaseException | None) -> bool:
         """Send the last bytes, unless there was an error.
 
@@ -209,7 +225,8 @@ class _Viewer:
         except self._sink.lost:
             pass
         finally:
-            await self._sink.finish(complete=error is None and self._left is None)
+            with suppress(*self._sink.lost):
+                await self._sink.finish(complete=error is None and self._left is None)
         return error is not None and error is self._left
 
 
@@ -263,7 +280,11 @@ class FrameStream:
         return f"<{type(self).__name__}: {self.sent} sent>"
 
     async def __aenter__(self) -> Self:
-        await self._viewer.start(self.headers)
+        try:
+            await self._viewer.start(self.headers)
+        except BaseException as exc:
+            await self._viewer.end(b"", exc)
+            raise
         self._open = True
         return self
 
@@ -316,7 +337,7 @@ class FrameBroadcast:
         self._script = _Script(self.boundary, lengths)
         self._newest = b""
         self._closed = False
-        self._changed = asyncio.Event()
+        self._changed: asyncio.Future[None] | None = None  # what viewers wait for
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.published} frames, {self.viewers} viewers>"
@@ -341,8 +362,9 @@ class FrameBroadcast:
         self._wake()
 
     def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+        changed, self._changed = self._changed, None
+        if changed is not None:
+            changed.set_result(None)
 
     async def serve(self, target: Any, request: Any = None, *, receive: AsgiReceive | None = None) -> int:
         """Send a viewer frame after frame, the newest first, until he leaves or :meth:`close` is called.
@@ -358,7 +380,9 @@ class FrameBroadcast:
             await viewer.start(self.headers)
             while seen < self.published or not self._closed:
                 if seen == self.published:
-                    await self._changed.wait()
+                    if self._changed is None:
+                        self._changed = asyncio.get_running_loop().create_future()
+                    await viewer.wait(self._changed)
                     continue
                 seen = self.published
                 await viewer.send(self._newest if sent else self._script.start + self._newest)

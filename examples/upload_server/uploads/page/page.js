@@ -149,7 +149,9 @@ async function send() {
     const url = `${several ? "/upload-multiple" : "/upload"}?id=${id}`;
     const response = await fetch(url, { method: "POST", body: data, signal: underway.signal });
     const answer = await response.json();
-    if (!answer.success) throw Object.assign(new Error(answer.error), { file: answer.file });
+    // What answers in the server's place has words of its own, or none.
+    const words = typeof answer?.error === "string" && answer.error ? answer.error : `the server answers ${response.status}`;
+    if (!answer?.success) throw Object.assign(new Error(words), { file: answer?.file });
     const files = several ? answer.files : [answer.file];
     return files.map((file) => ({ ...file, description: answer.description }));
   } finally {
