@@ -208,11 +208,11 @@ def _felt(files: dict[str, str], runs: Sequence[Figures]) -> list[str]:
     blocks = [*_felt_speeds(run), *_felt_memory(run)]
     if blocks:
         files[FELT] = charts.narrow("What users feel", f"Shorter is better. {_named(run)}, {run.date}.", blocks)
-    machine = ", ".join(run.surroundings.values())
+    processor = _plain(run.surroundings.get("processor", ", ".join(run.surroundings.values())))
     return [
         HEAD,
         *([f".. chart:: {FELT}", ""] if blocks else []),
-        f"Measured with {_plain(_named(run))} on {_plain(run.surroundings.get('processor', machine))}, on {run.date}.",
+        f"Measured with {_plain(_named(run))}{_parser(run)} on {processor}, on {run.date}.",
         "",
         AHEAD,
         *_ahead(run),
@@ -220,6 +220,10 @@ def _felt(files: dict[str, str], runs: Sequence[Figures]) -> list[str]:
         "",
         SHORT,
     ]
+
+
+def _parser(run: Figures) -> str:
+    return f" and {_plain(run.surroundings['parser'])}" if "parser" in run.surroundings else ""
 
 
 def _felt_speeds(run: Figures) -> Iterator[charts.Block]:
