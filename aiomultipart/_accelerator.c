@@ -1156,8 +1156,11 @@ close_parser(Module *module, Parser *self, PyObject *Py_UNUSED(ignored))
     if (!is_idle(module, self)) {
         return NULL;
     }
-    if (self->reference == NULL && !is_at_close_delimiter(self) && hand_over(module, self, self->offset) < 0) {
-        return leave(self, NULL);
+    if (self->reference == NULL && !is_at_close_delimiter(self)) {
+        self->busy = 1;
+        if (hand_over(module, self, self->offset) < 0) {
+            return leave(self, NULL);
+        }
     }
     if (self->reference != NULL) {
         return ask(module, self, W_CLOSE, NULL, NULL);
@@ -1368,6 +1371,7 @@ set_up(Module *module, Parser *self, PyObject *const *given)
         return RAISED;
     }
     parser_clear((PyObject *)self);
+    self->state = PRISTINE;
     int has_limits = limits == NULL ? 0 : PyObject_IsTrue(limits);
     if (has_limits < 0) {
         return RAISED;
