@@ -1201,8 +1201,11 @@ close_parser(Module *module, Parser *self, PyObject *Py_UNUSED(ignored))
     if (!is_idle(module, self)) {
         return NULL;
     }
-    if (self->reference == NULL && !is_at_close_delimiter(self) && hand_over(module, self, self->offset) < 0) {
-        return leave(self, NULL);
+    if (self->reference == NULL && !is_at_close_delimiter(self)) {
+        self->busy = 1;
+        if (hand_over(module, self, self->offset) < 0) {
+            return leave(self, NULL);
+        }
     }
     if (self->reference != NULL) {
         return ask(module, self, W_CLOSE, NULL, NULL);
@@ -1413,6 +1416,7 @@ set_up(Module *module, Parser *self, PyObject *const *given)
         return RAISED;
     }
     parser_clear((PyObject *)self);
+    self->state = PRISTINE;
     int has_limits = limits == NULL ? 0 : PyObject_IsTrue(limits);
     if (has_limits < 0) {
         return RAISED;

@@ -78,7 +78,7 @@ class _File:
 
         :raises OSError: it cannot be opened, or is no regular file.
         """
-        if not stat.S_ISREG(Path(path).stat().st_mode):  # to open a pipe may take for ever
+        if not _is_regular(path):  # to open a pipe may take for ever
             raise FileNotFoundError(errno.ENOENT, "no regular file", os.fspath(path))
         self._file: IO[bytes] = Path(path).open("rb", buffering=0)  # noqa: SIM115  (it stays open)
         status = os.fstat(self._file.fileno())
@@ -103,6 +103,21 @@ class _File:
 
     async def close(self) -> None:
         await in_thread(self._file.close)
+
+
+def _is_regular(path: os.PathLike[str]) -> bool:
+    """Whether a path is that of a file; a name that no file can have, such as one with a NUL in it, is of none.
+
+    :raises OSError: it cannot be told, or there is nothing.
+    """
+    try:
+        return stat.S_ISREG(Path(path).stat().st_mode)
+    except ValueError:
+        return False
+    except OSError as exc:
+        if exc.errno == errno.ENAMETOOLONG:
+            return False
+        raise
 
 
 class _Readable(Protocol):

@@ -414,6 +414,19 @@ async def test_the_latest_frame() -> None:
             await anext(stream)
 
 
+async def test_latest_is_cancelled_from_below() -> None:
+    """Nobody is left waiting for a frame that nobody reads."""
+
+    class Source:
+        async def read(self, n: int) -> bytes:
+            await asyncio.sleep(0)
+            raise asyncio.CancelledError
+
+    async with asyncio.timeout(10), frames(Source(), latest=True) as stream:
+        with pytest.raises(StateError, match="cancelled"):
+            await anext(stream)
+
+
 async def test_latest_holds_one_frame_only() -> None:
     """A consumer that takes nothing, and a camera that goes on: what is held does not grow."""
     reader = asyncio.StreamReader()

@@ -248,6 +248,9 @@ async def test_what_cannot_be_answered_with(tmp_path: Path) -> None:
         await answer_ranges({}, tmp_path / "none")
     with pytest.raises(FileNotFoundError, match="no regular file"):
         await answer_ranges({}, tmp_path)
+    for name in ("a\0b", "x" * 300):
+        with pytest.raises(FileNotFoundError):
+            await answer_ranges({}, tmp_path / name)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(FileNotFoundError, match="no regular file"):
         await answer_ranges({}, tmp_path / "pipe")

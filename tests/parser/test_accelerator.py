@@ -259,8 +259,34 @@ def test_a_parser_that_was_never_made() -> None:
         parser.__init__("")  # type: ignore[misc]
     parser.__init__("b")  # type: ignore[misc]
     assert list(parser.feed(MESSAGE))[-1] is END
+    with pytest.raises(ParseError):
+        parser.__init__("")  # type: ignore[misc]
+    assert not parser.ended
+    with pytest.raises(RuntimeError, match="__init__"):
+        parser.close()  # it has nothing of the message before
     parser.__init__("b")  # type: ignore[misc]
     assert list(parser.feed(MESSAGE))[-1] is END
+
+
+def test_from_within_a_close_that_hands_over() -> None:
+    """While the reference is made, the lane is not to be fed."""
+    refused: list[Exception] = []
+
+    class Callbacks(dict[str, Any]):
+        def keys(self) -> Any:
+            if is_closing:
+                with pytest.raises(StateError) as caught:
+                    parser.feed(b"more")
+                refused.append(caught.value)
+            return super().keys()
+
+    is_closing = False
+    parser = Accelerated("b", callbacks=Callbacks())
+    parser.feed(MESSAGE[:30])
+    is_closing = True
+    with pytest.raises(IncompleteBody):
+        parser.close()
+    assert len(refused) == 1
 
 
 def test_from_within_a_callback() -> None:

@@ -281,8 +281,13 @@ class FrameReader:
 
     async def _read_on(self) -> None:
         """Read to the end, and keep the newest frame."""
-        while self._ended is None:
-            await self._read()
+        try:
+            while self._ended is None:
+                await self._read()
+                self._come.set()
+        finally:
+            # Who is cancelled by what it reads from, or by others, must not leave somebody waiting.
+            self._ended = self._ended or StateError("the task that reads the frames was cancelled")
             self._come.set()
 
     async def _read(self) -> None:
