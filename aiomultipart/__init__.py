@@ -72,6 +72,8 @@ from .writing.payloads.streams import AsyncIterablePayload, AsyncReadablePayload
 from .writing.relay import BodyPartReaderPayload
 from .writing.writer import MultipartWriter
 
+__version__ = "0.1.0"
+
 __all__ = (
     "DEFAULT_CHUNK_SIZE",
     "END",

@@ -156,6 +156,51 @@ accelerator_find(PyObject *Py_UNUSED(module), PyObject *args)
     return PyErr_Occurred() ? NULL : PyLong_FromSsize_t(found < 0 ? -1 : start + found);
 }
 
+/* Octets to characters: base64 in lines of 76 characters, as RFC 2045 section 6.8 has them. */
+
+enum { LINE_OCTETS = 57, LINE_SIZE = 78 };
+static const char BASE64[64] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+PyDoc_STRVAR(base64_lines_doc,
+"base64_lines(octets, /)\n--\n\n"
+"Whole lines of base64, each with its CRLF; ``octets`` are 57 for each of them.");
+
+static PyObject *
+accelerator_base64_lines(PyObject *Py_UNUSED(module), PyObject *op)
+{
+    Py_buffer octets;
+    if (PyObject_GetBuffer(op, &octets, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    const Py_ssize_t count = octets.len / LINE_OCTETS;
+    PyObject *lines = NULL;
+    if (octets.len % LINE_OCTETS) {
+        PyErr_SetString(PyExc_ValueError, "octets must be 57 for each line");
+    }
+    else if (count > PY_SSIZE_T_MAX / LINE_SIZE) {
+        PyErr_NoMemory();
+    }
+    else {
+        lines = PyBytes_FromStringAndSize(NULL, count * LINE_SIZE);
+    }
+    if (lines != NULL) {
+        const byte *from = octets.buf, *end = from + octets.len;
+        char *to = PyBytes_AS_STRING(lines);
+        while (from < end) {
+            for (const byte *line = from + LINE_OCTETS; from < line; from += 3, to += 4) {
+                to[0] = BASE64[from[0] >> 2];
+                to[1] = BASE64[(from[0] & 3) << 4 | from[1] >> 4];
+                to[2] = BASE64[(from[1] & 15) << 2 | from[2] >> 6];
+                to[3] = BASE64[from[2] & 63];
+            }
+            *to++ = '\r';
+            *to++ = '\n';
+        }
+    }
+    PyBuffer_Release(&octets);
+    return lines;
+}
+
 /* What the module knows of the parser's room; connect() tells it. */
 
 /* The slots of PartBegin, filled by their offsets: there is one class for both parsers. */
@@ -1621,6 +1666,7 @@ accelerator_connect(PyObject *op, PyObject *args)
 
 static PyMethodDef accelerator_methods[] = {
     {"find", accelerator_find, METH_VARARGS, find_doc},
+    {"base64_lines", accelerator_base64_lines, METH_O, base64_lines_doc},
     {"read_field_block", accelerator_read_field_block, METH_O, read_field_block_doc},
     {"connect", accelerator_connect, METH_VARARGS, connect_doc},
     {NULL, NULL, 0, NULL},

@@ -78,35 +78,6 @@ def asgi_headers(scope: AsgiScope) -> CIMultiDict[str]:
     return CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
 
 
-class AsgiBody:
-    """The body of an ASGI request, as ``content`` for the readers.
-
-    :param receive: the application's ``receive``.
-    """
-
-    def __init__(self, receive: AsgiReceive) -> None:
-        self._receive = receive
-        self._at_eof = False
-        self._is_gone = False
-
-    async def read(self, n: int = -1, /) -> bytes:
-        """The bytes of the next message that has some, however many; ``b""`` at the end.
-
-        :raises IncompleteBody: the client has disconnected.
-        """
-        while not (self._at_eof or self._is_gone):
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self._is_gone = True
-                break
-            self._at_eof = not message.get("more_body", False)
-            if body := message.get("body", b""):
-                return bytes(body)
-        if self._is_gone:
-            raise IncompleteBody("the client has disconnected", code="disconnected")
-        return b""
-
-
 def open_source(content: ByteStream | Source) -> Source:
     """The source over ``content``.
 
@@ -217,6 +188,39 @@ class _IterableSource(Source):
         await super().aclose()
         if isinstance(self._iterator, AsyncGenerator):
             await self._iterator.aclose()
+
+
+class AsgiBody(Source):
+    """The body of an ASGI request, as ``content`` for the readers.
+
+    :param receive: the application's ``receive``.
+    """
+
+    def __init__(self, receive: AsgiReceive) -> None:
+        super().__init__()
+        self._receive = receive
+        self._at_eof = False
+        self._is_gone = False
+
+    async def read(self, n: int = -1, /) -> bytes:
+        """The bytes of the next message that has some, however many; ``b""`` at the end.
+
+        :raises IncompleteBody: the client has disconnected.
+        """
+        while not (self._at_eof or self._is_gone):
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self._is_gone = True
+                break
+            self._at_eof = not message.get("more_body", False)
+            if body := message.get("body", b""):
+                return bytes(body)
+        if self._is_gone:
+            raise IncompleteBody("the client has disconnected", code="disconnected")
+        return b""
+
+    def _next(self) -> Awaitable[bytes]:
+        return self.read()
 
 
 class StreamReader:

@@ -35,8 +35,8 @@ class ScriptedSource:
         self._steps = list(reversed(steps))
         self._go_on = asyncio.Event()
         self._waiting = asyncio.Event()
-        self.reads = 0
-        self.given = 0
+        self.reads: int = 0
+        self.given: int = 0
 
     def add(self, *steps: Step) -> None:
         """Append steps to the script."""

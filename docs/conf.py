@@ -33,12 +33,12 @@ exclude_patterns = ["_build", "_static", "inventories"]
 # Every name in a signature or a text leads somewhere; what does not, and why, stands here.
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:.*", r"(starlette|fastapi|obstore|django|httpx|pydantic)\..*"),  # no inventory of theirs is to be had offline
-    (r"py:class", r"(.*\.)?[A-Z](_co)?"),  # type variables
-    (
-        r"py:.*",
-        r"HTTPException|BackgroundTask|Response|ObjectStore|Attributes|IncEx|(.*\.)?(_Form|MultiMapping|ReceivedBody)",
-    ),  # the same
+    # No inventory of theirs is to be had offline.
+    (r"py:.*", r"(starlette|fastapi|litestar|obstore|django|httpx|pydantic)\..*"),
+    (r"py:.*", r"HTTPException|BackgroundTask|Response|ObjectStore|Attributes|IncEx"),
+    # Type variables, and what is only within.
+    (r"py:class", r"(.*\.)?[A-Z](_co)?"),
+    (r"py:.*", r"(.*\.)?(_Form|MultiMapping|ReceivedBody)"),
     (r"py:attr", r"part"),
 ]
 intersphinx_mapping = {

@@ -32,7 +32,7 @@ ELSEWHERE = {
 }
 # What a signature says, and what it is to say: protocols by what people have, and no word of what is only within.
 SIGNATURES = (
-    (r" \| ~?[\w.]*\bBody\b", ""),
+    (r" \| ~?[\w.]*\b(?:Source|Cursor)\b", ""),
     (r"~?[\w.]*\bUnset \| |\b \| ~?[\w.]*\bUnset\b", ""),
     (r"\bUNSET\b", "..."),
     (r"~?[\w.]*\bAiohttpResponse\b", "~aiohttp.ClientResponse"),
@@ -78,9 +78,9 @@ def shorten(_app: Sphinx, *subject: object) -> tuple[str | None, ...]:
 def public_bases(_app: Sphinx, _name: str, _obj: object, _options: object, bases: list[type]) -> None:
     """In place of a base class that is private, its own nearest one that is not."""
     for number, base in enumerate(bases):
-        module = getattr(base, "__module__", "")
-        if module.startswith("aiomultipart.") and base.__name__ not in PUBLIC:
-            bases[number] = next((above for above in base.__mro__ if above.__name__ in PUBLIC), object)
+        kind = getattr(base, "__origin__", base)  # a generic class stands there with its parameters
+        if kind.__module__.startswith("aiomultipart.") and kind.__name__ not in PUBLIC:
+            bases[number] = next((above for above in kind.__mro__ if above.__name__ in PUBLIC), object)
 
 
 def resolve(

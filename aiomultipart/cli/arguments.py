@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
-import importlib.metadata
 from typing import Final
 
+from aiomultipart import __version__
 from aiomultipart.limits import MIB, Limits
 from aiomultipart.policy import Policy
 
@@ -78,8 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=_EXIT_CODES,
         allow_abbrev=False,
     )
-    version = importlib.metadata.version("aiomultipart")
-    parser.add_argument("--version", action="version", version=f"aiomultipart {version}")
+    parser.add_argument("--version", action="version", version=f"aiomultipart {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
 
     def command(name: str, summary: str, more: str = "") -> argparse.ArgumentParser:

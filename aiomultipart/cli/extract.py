@@ -32,9 +32,9 @@ class Received:
     """A part, as a target gets to know it."""
 
     def __init__(self, part: PartBegin) -> None:
-        self.name = part.name
-        self.filename = part.filename
-        self.content_type = part.content_type or "application/octet-stream"
+        self.name: str | None = part.name
+        self.filename: str | None = part.filename
+        self.content_type: str = part.content_type or "application/octet-stream"
         self.headers: MultiMapping[str] = part.headers
 
 

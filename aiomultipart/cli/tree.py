@@ -28,11 +28,11 @@ class Level:
     __slots__ = ("_newline", "found", "is_closing", "offset", "parser", "path")
 
     def __init__(self, parser: PushMultipartParser, offset: int, path: str = "") -> None:
-        self.parser = parser
-        self.offset = offset
-        self.path = path
+        self.parser: PushMultipartParser = parser
+        self.offset: int = offset
+        self.path: str = path
         self.found: Found | None = None
-        self.is_closing = False
+        self.is_closing: bool = False
         self._newline = 0
 
     @property
@@ -59,17 +59,17 @@ class Found:
     __slots__ = ("body_offset", "error", "inner", "is_whole", "level", "offset", "part", "path", "size")
 
     def __init__(self, part: PartBegin, level: Level) -> None:
-        self.part = part
-        self.level = level
-        self.path = f"{level.path}{part.index}"
-        self.offset = level.offset + part.offset
+        self.part: PartBegin = part
+        self.level: Level = level
+        self.path: str = f"{level.path}{part.index}"
+        self.offset: int = level.offset + part.offset
         newline = level.newline
         lines = part.raw.count(b"\r\n") + 1 if part.raw else 0
-        self.body_offset = self.offset + len(part.raw) - lines * (2 - newline) + (2 if part.raw else 0) + newline
-        self.size = 0
+        self.body_offset: int = self.offset + len(part.raw) - lines * (2 - newline) + (2 if part.raw else 0) + newline
+        self.size: int = 0
         self.inner: Level | None = None
         self.error: MultipartError | None = None
-        self.is_whole = False
+        self.is_whole: bool = False
 
 
 class Step(enum.Enum):
@@ -102,9 +102,9 @@ class Tree:
     def __init__(
         self, parser: PushMultipartParser, offset: int = 0, *, enter: Callable[[Found], bool] = anything
     ) -> None:
-        self.root = Level(parser, offset)
+        self.root: Level = Level(parser, offset)
         self.error: BadInput | None = None
-        self.levels = [self.root]
+        self.levels: list[Level] = [self.root]
         self._enter = enter
 
     def feed(self, data: bytes) -> Steps:

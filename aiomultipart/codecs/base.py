@@ -64,7 +64,7 @@ class Stage(Codec):
 
     coding: ClassVar[str]  # named in errors, which encoders have none of
 
-    at_eof = False
+    _at_eof = False
     _eof = False  # of the input
     _finished = False
     _error: MultipartError | None = None  # raised as soon as the output before it has been handed out
@@ -95,6 +95,10 @@ class Stage(Codec):
     def feed_eof(self) -> None:
         self._eof = True
 
+    @property
+    def at_eof(self) -> bool:
+        return self._at_eof
+
     def read(self, size: int) -> bytes:
         if size < 1:
             raise ValueError(f"size must be at least 1, not {size}")
@@ -103,7 +107,7 @@ class Stage(Codec):
                 raise self._error.fresh()
             try:
                 if not self._advance():
-                    self.at_eof = self._finished
+                    self._at_eof = self._finished
                     break
             except MultipartError as exc:
                 self._fail(exc.fresh())

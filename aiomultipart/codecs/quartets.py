@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from typing import Final
 
 __all__ = ("BLANKS", "at_most", "characters", "whole")
 
 BLANKS: Final = b"\r\n \t"
 """What may stand between the characters."""
-characters = re.compile(rb"[^\r\n \t]").finditer
+characters: Callable[[bytes, int], Iterator[re.Match[bytes]]] = re.compile(rb"[^\r\n \t]").finditer
 
 
 def whole(data: bytes) -> bytes:

@@ -261,7 +261,7 @@ class ByteRanges(AsyncIterator[RangePart]):
     ) -> None:
         headers = as_multidict(response.headers)
         status = _status(response)
-        self.is_partial = status == 206
+        self.is_partial: bool = status == 206
         self._length: int | None = None  # of a whole representation
         asked = None if ranges is None else list(ranges)
         try:

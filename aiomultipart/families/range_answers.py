@@ -58,7 +58,7 @@ class _Bytes:
 
     def __init__(self, data: bytes | bytearray | memoryview) -> None:
         self._data = memoryview(data).cast("B")
-        self.length = len(self._data)
+        self.length: int = len(self._data)
 
     def payload(self, found: ContentRange, headers: Mapping[str, str]) -> Payload:
         return _Slice(self, found, headers)
@@ -82,7 +82,7 @@ class _File:
             raise FileNotFoundError(errno.ENOENT, "no regular file", os.fspath(path))
         self._file: IO[bytes] = Path(path).open("rb", buffering=0)  # noqa: SIM115  (it stays open)
         status = os.fstat(self._file.fileno())
-        self.length = status.st_size
+        self.length: int = status.st_size
         self.changed: float | None = status.st_mtime
         self.entity_tag: str | None = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
         if not _has_settled(status.st_mtime):

@@ -64,7 +64,7 @@ class Collector:
         json: bool = False,
     ) -> None:
         limits = limits or FORM_LIMITS
-        self.parser = FormParser(headers, limits=limits, policy=policy, is_file=_named_in(targets))
+        self.parser: FormParser = FormParser(headers, limits=limits, policy=policy, is_file=_named_in(targets))
         self.begun: list[Target[object]] = []
         self._form = Form()
         self._file: UploadedFile[Any] | None = None  # that arrives

@@ -71,7 +71,9 @@ class Usage:
     __slots__ = ("_most_fields", "_most_files", "_most_memory", "fields", "files", "memory")
 
     def __init__(self, limits: Limits) -> None:
-        self.memory = self.fields = self.files = 0
+        self.memory: int = 0
+        self.fields: int = 0
+        self.files: int = 0
         self._most_memory = bound(limits.max_memory)
         self._most_fields = bound(limits.max_fields)
         self._most_files = bound(limits.max_files)

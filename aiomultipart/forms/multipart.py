@@ -101,9 +101,11 @@ class MultipartForm:
         lengths: Iterable[str],
         with_unchosen: bool,
     ) -> None:
-        self.parser = PushMultipartParser(boundary, subtype="form-data", limits=limits, policy=policy)
+        self.parser: PushMultipartParser = PushMultipartParser(
+            boundary, subtype="form-data", limits=limits, policy=policy
+        )
         self.events: list[FormEvent] = []
-        self.usage = Usage(limits)
+        self.usage: Usage = Usage(limits)
         self.with_unchosen = with_unchosen
         self._is_file = is_file
         self._lengths = lengths

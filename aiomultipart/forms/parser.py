@@ -64,7 +64,7 @@ class FormParser:
         content_type = sole_content_type(fields)
         lengths = fields.getall(hdrs.CONTENT_LENGTH, ())
         # Behind a Content-Encoding, which somebody has undone, the length is that of other bytes.
-        self.content_length = None if hdrs.CONTENT_ENCODING in fields else content_length(lengths)
+        self.content_length: int | None = None if hdrs.CONTENT_ENCODING in fields else content_length(lengths)
         most = limits.max_total_size
         if most is not None and self.content_length is not None and self.content_length > most:
             raise LimitExceeded(

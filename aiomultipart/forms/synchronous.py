@@ -63,10 +63,10 @@ class FormField:
     """
 
     def __init__(self, field: Field) -> None:
-        self.name = field.name
-        self.text = field.value
-        self.field_name = field.name.encode()
-        self.value = field.raw
+        self.name: str = field.name
+        self.text: str = field.value
+        self.field_name: bytes = field.name.encode()
+        self.value: bytes = field.raw
 
     def __repr__(self) -> str:
         return f"<FormField {self.name!r} {self.text[:60]!r}>"
@@ -81,10 +81,10 @@ class FormFile(UploadedFile[SpooledFile]):
 
     def __init__(self, part: PartBegin, spool: Spool) -> None:
         super().__init__(part)
-        self.size = spool.size
+        self.size: int = spool.size
         self.complete(SpooledFile(spool))
-        self.field_name = (part.name or "").encode() if part.form_data else None
-        self.file_name = None if part.filename is None else part.filename.encode()
+        self.field_name: bytes | None = (part.name or "").encode() if part.form_data else None
+        self.file_name: bytes | None = None if part.filename is None else part.filename.encode()
 
     @property
     def file_object(self) -> IO[bytes]:

@@ -42,7 +42,7 @@ class UrlencodedForm:
         self._limits = limits
         self._policy = policy
         self._length = length
-        self.usage = Usage(limits)
+        self.usage: Usage = Usage(limits)
         self._field_bound = field_bound(limits)
         self._received = 0  # bytes
         self._pairs = 0

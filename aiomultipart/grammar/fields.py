@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -36,7 +36,7 @@ TOKEN = rf"[{TCHAR}]++"
 # RFC 9112 section 5 and RFC 5322 section 2.2:  field-line = field-name ":" OWS field-value OWS
 # The value is any text without control characters; TAB is white space, bytes from 128 up are obs-text.
 _FIELD_LINE = re.compile(rf"({TOKEN}):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)", re.ASCII).fullmatch
-find_control = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
+find_control: Callable[[str], re.Match[str] | None] = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 
 # RFC 9110 section 5.6.6:  parameters = *( OWS ";" OWS [ parameter ] ),  parameter = token "=" ( token / quoted-string )
 # Wider than that in two groups, for the policies to judge: white space around "=" (groups 2 and 3) and an unquoted
@@ -46,7 +46,7 @@ _PARAMETER = re.compile(
     rf'[ \t]*+;[ \t]*+(?:({TOKEN})([ \t]*+)=([ \t]*+)(?:"([^"\\]*+)("?)|([^\s;"]++)))?', re.ASCII
 ).match
 _PAIR_OR_QUOTE = re.compile(r'\\.|"', re.DOTALL).finditer
-is_token = re.compile(TOKEN, re.ASCII).fullmatch
+is_token: Callable[[str], re.Match[str] | None] = re.compile(TOKEN, re.ASCII).fullmatch
 
 # RFC 9110 section 5.6.4:  quoted-pair = "\" ( HTAB / SP / VCHAR / obs-text )
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
@@ -55,7 +55,7 @@ _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 # no escapes, no other parameters. What stands in it is read: disposition type, name, filename; media type; length. The
 # line end belongs to it, but for the last line of a block.
 _PLAIN = r'[^"\\%\x00-\x1f\x7f]*+'
-usual_field_line = re.compile(
+usual_field_line: Callable[[str, int], re.Match[str] | None] = re.compile(
     rf'(?:Content-Disposition: ([a-z\-]++)(?:; name="({_PLAIN})")?(?:; filename="({_PLAIN})")?'
     rf"|Content-Type: ((?!(?i:multipart)/){TOKEN}/{TOKEN})(?:; charset={TOKEN})?"
     r"|Content-Length: ([0-9]{1,18}+))(?:\r\n(?!\Z)|\Z)",

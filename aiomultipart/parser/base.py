@@ -66,10 +66,11 @@ class BaseParser:
         policy: Policy = Policy.STANDARD,
         callbacks: Mapping[str, Callable[..., object]] | None = None,
     ) -> None:
-        self.limits = limits = limits or DEFAULT_LIMITS
-        self.policy = policy
-        self.subtype = subtype.lower()
-        self.boundary = check_arguments(boundary, policy, limits, callbacks)
+        limits = limits or DEFAULT_LIMITS
+        self.limits: Limits = limits
+        self.policy: Policy = policy
+        self.subtype: str = subtype.lower()
+        self.boundary: str = check_arguments(boundary, policy, limits, callbacks)
         self.part: PartBegin | None = None
         self.defects: list[Defect] = []
         self._callbacks = callbacks

@@ -29,10 +29,10 @@ class Held:
     fields: int
 
     def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.first = b""  # what the preamble begins with, for an error
-        self.seen = 0  # up to where nothing has to be searched again
-        self.line = 0  # in a header block that is read by line: where the line in hand begins
+        self.data: bytes = data
+        self.first: bytes = b""  # what the preamble begins with, for an error
+        self.seen: int = 0  # up to where nothing has to be searched again
+        self.line: int = 0  # in a header block that is read by line: where the line in hand begins
 
 
 class HeaderBlocks(BaseParser):

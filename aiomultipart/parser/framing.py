@@ -80,8 +80,8 @@ class Framing:
     shared = 2
 
     def __init__(self, dash_boundary: bytes) -> None:
-        self.dash_boundary = dash_boundary
-        self.delimiter = self.newline + dash_boundary
+        self.dash_boundary: bytes = dash_boundary
+        self.delimiter: bytes = self.newline + dash_boundary
 
     def find(self, data: bytes, start: int, stop: int, held: int) -> tuple[int, int]:
         """Look for a delimiter in data[start:stop].
@@ -164,7 +164,7 @@ class ImageFraming(Framing):
     shared = 0
 
     def __init__(self, dash_boundary: bytes, newline: bytes) -> None:
-        self.newline = newline
+        self.newline: bytes = newline
         super().__init__(dash_boundary)
 
     def find(self, data: bytes, start: int, stop: int, held: int) -> tuple[int, int]:

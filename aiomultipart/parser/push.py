@@ -76,6 +76,7 @@ class PushMultipartParser(HeaderBlocks):
     """
 
     __slots__ = ("_dropped", "_opening")
+    part: PartBegin | None  # as in the base class, said again for type checkers
 
     def _prepare(self) -> None:
         self._framing = Framing(b"--" + self.boundary.encode())

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ("Cursor", "Message")
 
 T = TypeVar("T")
+_MOVED_ON = "the reader has moved on from this part: read it before you ask for the next one, and before the end"
 
 
 class Message(Jobs):
@@ -34,8 +35,8 @@ class Message(Jobs):
 
     def __init__(self, source: Source) -> None:
         super().__init__()
-        self.source = source
-        self.blocked = False  # a task waits, or a limit on the whole message has been passed
+        self.source: Source = source
+        self.blocked: bool = False  # a task waits, or a limit on the whole message has been passed
         self.error: LimitExceeded | None = None  # that one
         self._parts = 0  # that have been come to, at all levels
         self._header_bytes = 0
@@ -109,13 +110,13 @@ class Cursor(Pieces):
         :param outer: the level that this one is in, in the part where that is; None for the outermost.
         """
         super().__init__()
-        self.parser = parser
-        self.message = message
-        self.outer = outer
-        self.place = None if outer is None else outer.begin
+        self.parser: PushMultipartParser = parser
+        self.message: Message = message
+        self.outer: Cursor | None = outer
+        self.place: PartBegin | None = None if outer is None else outer.begin
         self.depth: int = 1 if outer is None else outer.depth + 1
         self.begin: PartBegin | None = None  # of the part that it has come to
-        self.guarded = outer is not None  # whether there is more to check() than is seen at once
+        self.guarded: bool = outer is not None  # whether there is more to check() than is seen at once
         limits = parser.limits
         self._counts = limits.max_parts is not None or limits.max_total_header_bytes is not None
         self._error: LimitExceeded | None = None  # that of the message, if it was found here
@@ -162,16 +163,17 @@ class Cursor(Pieces):
         """Raise what keeps this level from being read: :exc:`StateError`, or the error that ended the message."""
         if self.message.blocked:
             self.message.check()
-        if self.outer is not None:
-            self.outer.check(self.place)
+        cursor = self
+        while cursor.outer is not None:
+            if cursor.outer.begin is not cursor.place:
+                raise StateError(_MOVED_ON)
+            cursor = cursor.outer
 
     def check(self, begin: PartBegin | None) -> None:
         """As :meth:`check_level`, and raise :exc:`StateError` when the part is not the one in hand."""
         self.check_level()
         if self.begin is not begin:
-            raise StateError(
-                "the reader has moved on from this part: read it before you ask for the next one, and before the end"
-            )
+            raise StateError(_MOVED_ON)
 
     # Moving on
 

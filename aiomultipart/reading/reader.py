@@ -7,6 +7,8 @@ import enum
 import functools
 from typing import ClassVar, Self, Unpack
 
+from multidict import CIMultiDictProxy
+
 from aiomultipart import hdrs
 from aiomultipart.exceptions import MultipartError, ParseError, StateError
 from aiomultipart.grammar.charsets import CHARSET_FIELD, lookup_charset
@@ -88,7 +90,7 @@ class MultipartReader(PartIterator):
         policy: Policy = Policy.STANDARD,
     ) -> None:
         _check_arguments(headers, limits, policy)
-        self.headers = as_multidict(headers)
+        self.headers: CIMultiDictProxy[str] = as_multidict(headers)
         self._state = _READING
         if isinstance(content, Cursor):
             self._cursor = cursor = content.nested()
@@ -223,7 +225,7 @@ class MultipartReader(PartIterator):
     def _check(self) -> bool:
         """Whether there may be a part; raises what keeps the reader from looking."""
         self._check_fetching()
-        if not self._at_eof:
+        if self._state is not _ENDED and self._state is not _CLOSED:
             self._cursor.check_level()
             return True
         self._cursor.message.check()

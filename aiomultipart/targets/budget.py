@@ -21,8 +21,8 @@ class Budget:
     def __init__(self, *, max_memory: int | None = None, max_open_files: int | None = None) -> None:
         self.max_memory = max_memory
         self.max_open_files = max_open_files
-        self.memory = 0
-        self.open_files = 0
+        self.memory: int = 0
+        self.open_files: int = 0
         self._lock = threading.Lock()  # files move to disk, and are closed, in threads
 
     def take(self, size: int) -> bool:

@@ -44,7 +44,7 @@ class Folder:
     __slots__ = ("_fd", "path")
 
     def __init__(self, path: str) -> None:
-        self.path = path
+        self.path: str = path
         self._fd: int | None = None
         if _HAS_DIR_FD:
             self._fd = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -170,8 +170,8 @@ class Draft:
         fsync: bool = False,
         mode: int = MODE,
     ) -> None:
-        self.size = 0
-        self.is_complete = False
+        self.size: int = 0
+        self.is_complete: bool = False
         self._directory = directory
         self._name = name
         self._overwrite = overwrite

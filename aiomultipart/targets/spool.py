@@ -49,8 +49,8 @@ class Spool:
         budget: Budget | None = None,
         quiet: bool = False,
     ) -> None:
-        self.size = 0
-        self.closed = False
+        self.size: int = 0
+        self.closed: bool = False
         self._max_memory = max_memory
         self._directory = None if directory is None else os.fspath(directory)
         self._budget = Budget() if budget is None else budget

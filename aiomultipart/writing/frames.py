@@ -6,12 +6,10 @@ is sent along, which is possible where all are the same, and none says how long 
 
 from __future__ import annotations
 
-from aiomultipart.extension import accelerator
+from aiomultipart.extension import find
 from aiomultipart.grammar.fields import check_field
 
 __all__ = ("AnnouncedFrames",)
-
-_find = bytes.find if accelerator is None else accelerator.find
 
 
 class AnnouncedFrames:
@@ -30,9 +28,9 @@ class AnnouncedFrames:
         head = f"--{boundary}\r\nContent-Type: {content_type}\r\n\r\n".encode()
         self._delimiter = f"\r\n--{boundary}".encode()
         self._next = b"\r\n%b" % head
-        self.start = head
+        self.start: bytes = head
         """What stands before the first body."""
-        self.end = b"%b--\r\n" % self._delimiter
+        self.end: bytes = b"%b--\r\n" % self._delimiter
         """What ends the message after a body that was not the last for all that one knew: an empty part."""
 
     def frame(self, body: bytes, *, last: bool = False) -> bytes:
@@ -43,7 +41,7 @@ class AnnouncedFrames:
         """
         delimiter = self._delimiter
         whole = body + (self.end if last else self._next)
-        if _find(whole, delimiter) != len(body) or body.startswith(delimiter[2:]):
+        if find(whole, delimiter) != len(body) or body.startswith(delimiter[2:]):
             what = f"a frame contains the delimiter {delimiter!r}"
             raise ValueError(f"{what}; choose another boundary, or give none")
         return whole

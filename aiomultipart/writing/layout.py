@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from aiomultipart.codecs import Codec, encoder
 from aiomultipart.exceptions import StateError
-from aiomultipart.extension import accelerator
+from aiomultipart.extension import find
 from aiomultipart.work import give_way, in_thread
 
 from .head import Field, render
@@ -27,7 +27,6 @@ JOINED = 64 * 1024
 """Pieces are joined until they are this many bytes."""
 INLINE = 512 * 1024
 """How many bytes of a body are compressed on the event loop, as many as are decoded there; the rest is in a thread."""
-_find = bytes.find if accelerator is None else accelerator.find
 _SMALL = 4 * 1024  # a body in memory of this size is looked at when the message is laid out
 
 
@@ -206,7 +205,7 @@ class _Guard:
         else:
             (only,) = self._boundaries
             delimiter = b"\r\n--%b" % only
-            found = data.count(delimiter) if own is not None else _find(data, delimiter) + 1
+            found = data.count(delimiter) if own is not None else find(data, delimiter) + 1
         if found != (0 if own is None else delimiters):
             raise _refusal(own or only)
         self._tail = (data if len(data) >= self._keep else self._tail + data)[-self._keep :]
@@ -408,7 +407,7 @@ class Frames:
 
     def __init__(self, boundary: str) -> None:
         self._boundary = boundary.encode()
-        self.start = b"--%b\r\n" % self._boundary
+        self.start: bytes = b"--%b\r\n" % self._boundary
         """What stands before the first part."""
 
     def frame(self, body: bytes, fields: Iterable[Field], *, last: bool = False) -> bytes:
@@ -421,6 +420,6 @@ class Frames:
         head = f"{render(fields)[0]}Content-Length: {len(body)}\r\n\r\n".encode()
         delimiter = b"\r\n--%b" % self._boundary
         whole = b"".join((head, body, delimiter, b"--\r\n" if last else b"\r\n"))
-        if _find(whole, delimiter) != len(head) + len(body) or whole.startswith(delimiter[2:]):
+        if find(whole, delimiter) != len(head) + len(body) or whole.startswith(delimiter[2:]):
             raise _refusal(self._boundary)
         return whole

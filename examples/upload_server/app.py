@@ -13,11 +13,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from string import Template
 
+from docutils import nodes
+from docutils.core import publish_parts
+from docutils.parsers.rst import roles
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -47,6 +50,15 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+def manual() -> str:
+    """The page of the documentation, as HTML."""
+    for role in ("func", "class", "exc"):  # Sphinx's
+        roles.register_generic_role(role, nodes.literal)
+    settings = {"syntax_highlight": "none", "strip_comments": True}
+    text = publish_parts(ABOUT.read_text("utf-8"), writer="html5", settings_overrides=settings)["html_body"]
+    return Template((PAGE / "about.html").read_text("utf-8")).substitute(text=text.replace("~aiomultipart.", ""))
 
 
 class UploadServer:
@@ -92,9 +104,9 @@ class UploadServer:
         """The form."""
         return HTMLResponse(self._page)
 
-    async def about(self, request: Request) -> FileResponse:
+    async def about(self, request: Request) -> HTMLResponse:
         """How it is used and set up."""
-        return FileResponse(ABOUT, media_type="text/plain; charset=utf-8")
+        return HTMLResponse(await asyncio.to_thread(manual))
 
     async def health(self, request: Request) -> JSONResponse:
         """Whether it is up, and how busy."""

@@ -68,7 +68,9 @@ def test_closed_streams(signals: None, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, name, None)
     assert program.main(["ls", "missing"]) == 2
     for stream in (sys.stdin, sys.stdout, sys.stderr):
-        os.close(stream.fileno())
+        descriptor = stream.fileno()
+        stream.close()  # which leaves the descriptor open
+        os.close(descriptor)
 
 
 def test_an_error_that_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,6 +110,14 @@ async def test_home_page(site: Site) -> None:
         assert (await site.client.get(url)).status_code == 200
 
 
+async def test_the_page_about_it_is_readable(site: Site) -> None:
+    response = await site.client.get("/about")
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "<h1" in response.text
+    for markup in ("test-check", "code-block", ":func:", "``", "system-message", "style="):
+        assert markup not in response.text
+
+
 @pytest.mark.parametrize("size", [0, 12], ids=["empty", "small"])
 async def test_upload_small_file(site: Site, size: int) -> None:
     response = await site.upload(LARGE[:size])

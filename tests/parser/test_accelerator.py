@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import itertools
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -503,6 +505,19 @@ def test_a_cold_import_of_the_accelerator_alone() -> None:
 
 
 # The search
+
+
+def test_base64_lines() -> None:
+    data = random.Random(7).randbytes(57 * 300)
+    for count in (0, 1, 2, 299, 300):
+        octets = data[: 57 * count]
+        expected = base64.encodebytes(octets).replace(b"\n", b"\r\n")
+        assert accelerator.base64_lines(octets) == expected
+        assert accelerator.base64_lines(memoryview(octets)) == expected
+    with pytest.raises(ValueError, match="57"):
+        accelerator.base64_lines(b"x")
+    with pytest.raises(TypeError):
+        accelerator.base64_lines("x")
 
 
 def test_find() -> None:

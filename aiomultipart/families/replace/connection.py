@@ -72,7 +72,7 @@ class _Pieces:
             self._before = bytearray()
 
 
-class _OddError(MultipartError):
+class _OddError(Exception):
     """The sender is one of those whom LENIENT is for; never seen outside."""
 
 
@@ -95,11 +95,11 @@ class Connection:
                 raise TypeError(f"{what}; this is a {type(content).__name__}")
             content_type = sole_content_type(as_multidict(headers))
         self.resources = resources
-        self.frames = 0
+        self.frames: int = 0
         """How many have come."""
-        self.ended = False
+        self.ended: bool = False
         """Whether no more will come."""
-        self.cut = False
+        self.cut: bool = False
         """Whether it ended without a close-delimiter."""
         self._source = open_source(content)
         self._parser = PushMultipartParser.from_content_type(content_type, limits=options.limits, policy=options.policy)
@@ -139,7 +139,7 @@ class Connection:
             lane.add(data)
             self._parse(lane.parser, data, take)
             lane.keep(self._begin)
-        except MultipartError:
+        except (MultipartError, _OddError):
             rest = lane.rest(self._begin)
             if self._begin is not None:
                 self._shift = self._begin.offset - len(lane.delimiter_line), self._begin.index
@@ -238,7 +238,7 @@ class _Lane:
     def look_at(self, piece: bytes) -> None:
         """A piece of the first frame.
 
-        :raises MultipartError: there is a boundary in it: it may be a delimiter that is written as few do.
+        :raises _OddError: there is a boundary in it: it may be a delimiter that is written as few do.
         """
         piece = self._seen + piece
         if self.dash_boundary in piece:

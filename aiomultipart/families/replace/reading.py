@@ -43,13 +43,13 @@ class Frame:
     __slots__ = ("_begin", "complete", "data", "index", "received_at")
 
     def __init__(self, data: bytes, begin: PartBegin, index: int, received_at: float, complete: bool) -> None:
-        self.data = data
+        self.data: bytes = data
         """Its bytes."""
-        self.index = index
+        self.index: int = index
         """Which frame of those that have arrived it is, from 0; what ``latest`` has dropped counts too."""
-        self.received_at = received_at
+        self.received_at: float = received_at
         """When its last byte arrived, in seconds since the epoch, as ``time.time()`` gives."""
-        self.complete = complete
+        self.complete: bool = complete
         """False for the last frame of a stream that ended without a delimiter, where no Content-Length says how long
         the frame is: it may have been cut short."""
         self._begin = begin
@@ -114,7 +114,7 @@ class _Line:
         backoff: Backoff | None,
     ) -> None:
         self.connection = connection
-        self.reconnections = 0
+        self.reconnections: int = 0
         self._opener = opener
         self._options = options
         self._idle_timeout = idle_timeout
@@ -162,7 +162,7 @@ class _Line:
         if not connection.ended or connection.frames > before:
             return True
         if connection.cut and self._backoff is not None:
-            raise IncompleteBody("the stream ended without a close-delimiter")
+            raise IncompleteBody("the stream ended without a close-delimiter", code="no-close-delimiter")
         await self.aclose()
         return False
 
@@ -182,9 +182,9 @@ class FrameReader:
     """
 
     def __init__(self, line: _Line, latest: bool) -> None:
-        self.received = 0
+        self.received: int = 0
         """How many frames have arrived."""
-        self.dropped = 0
+        self.dropped: int = 0
         """How many of them ``latest`` has dropped, because the next one came before they were asked for."""
         self._line = line
         self._latest = latest

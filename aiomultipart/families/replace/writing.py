@@ -74,7 +74,7 @@ class _ResponseSink(_Sink):
         if response.prepared:
             value = sole_content_type(as_multidict(response.headers))
             media_type = parse_media_type(value, policy=Policy.STANDARD, limits=DEFAULT_LIMITS)
-            self.boundary = parse_boundary(media_type, policy=Policy.STANDARD, limits=DEFAULT_LIMITS)
+            self.boundary: str = parse_boundary(media_type, policy=Policy.STANDARD, limits=DEFAULT_LIMITS)
 
     async def start(self, headers: Mapping[str, str]) -> None:
         response = self._response
@@ -134,7 +134,7 @@ class _Script:
     """The bytes of a stream, whoever they go to; the arguments are those of :class:`FrameStream`."""
 
     def __init__(self, boundary: str, lengths: bool) -> None:
-        self.boundary = boundary
+        self.boundary: str = boundary
         self._counted = Frames(boundary) if lengths else None
         self._announced: AnnouncedFrames | None = None
         self._content_type = ""  # that is announced
@@ -265,9 +265,11 @@ class FrameStream:
         lengths: bool = False,
     ) -> None:
         sink = _open_sink(target, request, receive)
+        self.boundary: str
+        self.headers: dict[str, str]
         self.boundary, self.headers = _boundary_and_headers(boundary or sink.boundary)
         """Without the leading dashes; and what the header of the message has to have."""
-        self.sent = 0
+        self.sent: int = 0
         """How many frames the viewer was sent."""
         self._viewer = _Viewer(sink, self.boundary)
         self._script = _Script(self.boundary, lengths)
@@ -324,11 +326,13 @@ class FrameBroadcast:
     """
 
     def __init__(self, *, boundary: str | None = None, lengths: bool = False) -> None:
+        self.boundary: str
+        self.headers: dict[str, str]
         self.boundary, self.headers = _boundary_and_headers(boundary)
         """Without the leading dashes; and what the header of the message has to have."""
-        self.viewers = 0
+        self.viewers: int = 0
         """How many there are."""
-        self.published = 0
+        self.published: int = 0
         """How many frames there were."""
         self._script = _Script(self.boundary, lengths)
         self._newest = b""

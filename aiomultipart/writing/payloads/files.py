@@ -134,7 +134,9 @@ class IOBasePayload(FilePayload):
             if box:
                 yield box.pop()
 
-    chunks = FilePayload.chunks
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The same, read in a thread."""
+        return FilePayload.chunks(self)
 
     async def close(self) -> None:
         """Close the file, in a thread."""
@@ -186,8 +188,12 @@ class BytesIOPayload(IOBasePayload):
         """All bytes."""
         return self._value.getvalue()[self._start or 0 :]
 
-    blocks = IOBasePayload.blocks  # there is nothing to wait for
-    close = Payload.close  # nor to give back
+    def blocks(self) -> Iterator[bytes]:
+        """All bytes; there is nothing to wait for."""
+        return IOBasePayload.blocks(self)
+
+    async def close(self) -> None:
+        """Nothing is to be given back."""
 
 
 class BufferedReaderPayload(IOBasePayload):
@@ -251,4 +257,6 @@ class PathPayload(FilePayload):
                 yield block
                 del block
 
-    chunks = FilePayload.chunks
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The same, read in a thread."""
+        return FilePayload.chunks(self)
