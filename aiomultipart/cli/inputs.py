@@ -276,6 +276,11 @@ def translated(url: str) -> Iterator[None]:
         raise Failure(f"{shown_url(url)}: nothing came in time; --timeout SECONDS waits longer") from exc
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as exc:
         raise Failure(f"{shown_url(url)}: {str(exc) or type(exc).__name__}") from exc
+    except (OverflowError, ExceptionGroup) as exc:
+        if isinstance(exc, ExceptionGroup) and exc.split(OverflowError)[1] is not None:
+            raise
+        # Of a port that there cannot be; a redirect may have one too.
+        raise Failure(f"{shown_url(url)}: it leads to a port that there cannot be") from exc
 
 
 @contextlib.contextmanager

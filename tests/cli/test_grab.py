@@ -92,6 +92,8 @@ async def test_what_is_no_stream(serve: Serve, cli_meanwhile: AsyncCommand, tmp_
         match request.query_string:
             case "page":
                 return web.Response(text="no")
+            case "moved":
+                return web.Response(status=302, headers={"Location": "http://localhost:99999/"})
             case "none":
                 raise web.HTTPUnauthorized
             case "empty":
@@ -105,7 +107,9 @@ async def test_what_is_no_stream(serve: Serve, cli_meanwhile: AsyncCommand, tmp_
         return response
 
     url = await serve(answer)
+    assert "a port that there cannot be" in (await cli_meanwhile("grab", "http://localhost:99999", "frames")).complaint
     for query, options, said in (
+        ("moved", [], "a port that there cannot be"),
         ("page", [], "multipart is expected, not text/plain"),
         ("none", [], "the server answers 401 Unauthorized"),
         ("none", ["--reconnect"], "the server answers 401 Unauthorized"),
