@@ -56,6 +56,9 @@ the machine is slow for all of them. What each of them read or wrote is compared
 processes of their own, on the loopback interface. Memory is that of a fresh process: what it added at its peak while it
 streamed 256 MiB.
 
+*Cold* input has names that have not been seen before; *warm* input is one form again and again. What is *built* is not
+sent, so only the library works.
+
 Anybody can repeat it, in five minutes::
 
     make bench

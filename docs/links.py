@@ -18,6 +18,7 @@ PUBLIC = set(aiomultipart.__all__)
 LINKED = {name: f"aiomultipart.{name}" for name in PUBLIC} | {
     "MultipartRoute": "aiomultipart.integrations.fastapi.MultipartRoute",
     "ObjectStoreTarget": "aiomultipart.integrations.objectstore.ObjectStoreTarget",
+    "RangeResponse": "aiomultipart.integrations.starlette.RangeResponse",
 }
 # Where others define what they offer elsewhere.
 ELSEWHERE = {

@@ -343,7 +343,7 @@ def test_a_body_of_tiny_members_is_refused(member: bytes) -> None:
         (b"\0" * 40 + b"\x1f\x8b", "data after the end"),
         (b"\x1fx", "incorrect header check"),
         (b"\x1f", "cut short"),
-        (gzip.compress(b"two")[:-1], "cut short"),
+        (gzip.compress(b"two", mtime=0)[:-1], "cut short"),
     ],
 )
 def test_gzip_trailing_garbage(tail: bytes, message: str) -> None:

@@ -232,7 +232,7 @@ async def test_a_closed_file_cannot_be_sent(path: Path) -> None:
 
 
 @MODULES
-@pytest.mark.parametrize("value", [b"x", "x", io.StringIO("x")], ids=repr)
+@pytest.mark.parametrize("value", [b"x", "x", io.StringIO("x")], ids=["bytes", "str", "StringIO"])
 async def test_what_is_in_memory_can_be_sent_after_close(module: Any, value: Any) -> None:
     payload = module.get_payload(value)
     await payload.close()
