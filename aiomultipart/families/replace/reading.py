@@ -287,7 +287,8 @@ class FrameReader:
                 self._come.set()
         finally:
             # Who is cancelled by what it reads from, or by others, must not leave somebody waiting.
-            self._ended = self._ended or StateError("the task that reads the frames was cancelled")
+            if self._ended is None:
+                self._ended = StateError("the task that reads the frames was cancelled")
             self._come.set()
 
     async def _read(self) -> None:
