@@ -20,6 +20,9 @@ typed := $(wildcard aiomultipart tests/typing examples benchmarks fuzz)
 # Python's own -W cannot name pytest's classes, pytest's can. Under -OO pytest says that asserts outside test
 # modules do nothing; the library has none.
 no_assert_warning := -W error -W "ignore:assertions not in test modules:pytest.PytestConfigWarning"
+# A file of tests stays in one process, where its fixtures are.
+pytest := $(bin)/python -m pytest -W error
+parallel := --dist loadfile -n auto
 coverage := COVERAGE_FILE=$(VENV)/.coverage $(bin)/python -m coverage
 # No branch of these is left out; of the whole package 98 % are taken.
 covered := aiomultipart/codecs/*,aiomultipart/grammar/*,aiomultipart/parser/*
@@ -46,11 +49,11 @@ mjpeg: $(VENV)/.stamp-examples ## run examples/mjpeg_server.py at http://127.0.0
 	@$(bin)/python examples/mjpeg_server.py --port $(PORT)
 
 test: $(VENV)/.stamp-test ## run the tests, warnings being errors
-	$(bin)/python -m pytest -W error
+	$(pytest) $(parallel)
 
 test-all: coverage ## run the tests as "make coverage" does, then again without asserts and docstrings, and some without the accelerator
-	$(bin)/python -OO -W error -m pytest -q $(no_assert_warning)
-	AIOMULTIPART_NO_EXTENSIONS=1 $(bin)/python -m pytest -W error -q tests/parser tests/forms tests/reading
+	$(bin)/python -OO -W error -m pytest -q $(no_assert_warning) --dist loadfile --tx '2*popen//python=$(abspath $(bin))/python -OO'
+	AIOMULTIPART_NO_EXTENSIONS=1 $(pytest) $(parallel) -q tests/parser tests/forms tests/reading
 
 coverage: $(VENV)/.stamp-test ## run the tests, and fail if they leave too many branches out
 	$(coverage) run -m pytest -W error
