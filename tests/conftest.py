@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 
@@ -14,6 +15,11 @@ from aiomultipart.parser import push
 from tests.support.saving import Executor, FilesTouched
 
 IMPLEMENTATIONS = ["python"] if accelerator is None else ["c", "python"]
+
+
+# A shell that starts the tests in the background has them ignore SIGINT, and so would the programs that they stop by it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module", params=IMPLEMENTATIONS)
