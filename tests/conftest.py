@@ -16,8 +16,7 @@ from tests.support.saving import Executor, FilesTouched
 
 IMPLEMENTATIONS = ["python"] if accelerator is None else ["c", "python"]
 
-
-# A shell that starts the tests in the background has them ignore SIGINT, and so would the programs that they stop by it.
+# A shell that starts tests in the background has them ignore SIGINT, and so would the programs that they stop by it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
