@@ -155,8 +155,10 @@ def test_the_makefile_knows_the_source(checkout: Path) -> None:
         (checkout / ".venv" / name).touch()
 
     def planned() -> str:
-        command = ["make", "--dry-run", "test", f"PYTHON={sys.executable}"]
-        return subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True).stdout
+        # Not the variables of a make that runs the tests.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        command = ["make", "--dry-run", "test", f"PYTHON={sys.executable}", "VENV=.venv"]
+        return subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True, env=environment).stdout
 
     assert "--editable" not in planned()
     later = (checkout / ".venv" / ".stamp-test").stat().st_mtime + 10
