@@ -46,6 +46,7 @@ UVICORN = "uvicorn"
 MIB, GIB = 2**20, 2**30
 Pieces: TypeAlias = tuple[bytes, ...]
 HASHED = b"?hash"
+_PATIENCE = 3600  # seconds
 
 
 class Answer:
@@ -242,7 +243,10 @@ async def _app(scope: Scope, receive: Receive, send: Any) -> None:
 
 
 async def _serve_uvicorn(listening: socket.socket) -> None:
-    config = uvicorn.Config(_app, log_config=None, access_log=False, lifespan="off", ws="none")
+    # A connection waits for its turn, while other rows are measured.
+    config = uvicorn.Config(
+        _app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_keep_alive=_PATIENCE
+    )
     await uvicorn.Server(config).serve([listening])
 
 
@@ -319,7 +323,7 @@ async def _handle(request: web.Request) -> web.Response:
 async def _serve_aiohttp(listening: socket.socket) -> None:
     app = web.Application(client_max_size=64 * MB)
     app.router.add_post("/{path:.*}", _handle)
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=_PATIENCE)
     await runner.setup()
     await web.SockSite(runner, listening).start()
     await asyncio.Event().wait()
