@@ -31,7 +31,7 @@ __all__ = (
 
 # Chunks that are read in one way to a thread and back, which takes as long as to read one; with the one that the caller
 # has and the one that is read, they are less than 2 MiB.
-_AHEAD = 4
+_AHEAD = 3
 
 
 def file_name(value: object) -> str | None:
