@@ -52,7 +52,7 @@ test: $(VENV)/.stamp-test ## run the tests, warnings being errors
 	$(pytest) $(parallel)
 
 test-all: coverage ## run the tests as "make coverage" does, then again without asserts and docstrings, and some without the accelerator
-	$(bin)/python -OO -W error -m pytest -q $(no_assert_warning) --dist loadfile --tx '2*popen//python=$(abspath $(bin))/python -OO'
+	$(bin)/python -OO -W error -m pytest -q $(no_assert_warning)
 	AIOMULTIPART_NO_EXTENSIONS=1 $(pytest) $(parallel) -q tests/parser tests/forms tests/reading
 
 coverage: $(VENV)/.stamp-test ## run the tests, and fail if they leave too many branches out
