@@ -57,24 +57,26 @@ def listening_socket() -> Iterator[socket.socket]:
         yield sock
 
 
+def program(*names: str) -> str:
+    """Where a program is that tests run, by one of its names; without it they are skipped, but not in the CI."""
+    places = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
+    for name in names:
+        if path := shutil.which(name, path=places):
+            return path
+    what = f"{names[0]} is not installed"
+    if os.environ.get("CI"):
+        pytest.fail(f"{what}, and continuous integration has to have it")
+    pytest.skip(what)
+
+
 @pytest.fixture(scope="session")
 def curl() -> str:
-    path = shutil.which("curl")
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("curl is not installed, and continuous integration has to have it")
-        pytest.skip("curl is not installed")
-    return path
+    return program("curl")
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("chromium is not installed, and continuous integration has to have it")
-        pytest.skip("chromium is not installed")
-    return path
+    return program("chromium", "chromium-browser")
 
 
 @pytest.fixture
@@ -98,29 +100,14 @@ async def browser(chromium: str, tmp_path: Path, session: aiohttp.ClientSession)
 
 @pytest.fixture(scope="session")
 def ffmpeg() -> str:
-    path = shutil.which("ffmpeg")
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("ffmpeg is not installed, and continuous integration has to have it")
-        pytest.skip("ffmpeg is not installed")
-    return path
+    return program("ffmpeg")
 
 
 @pytest.fixture(scope="session")
 def node() -> str:
-    path = shutil.which("node")
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("node is not installed, and continuous integration has to have it")
-        pytest.skip("node is not installed")
-    return path
+    return program("node")
 
 
 @pytest.fixture(scope="session")
 def nginx() -> str:
-    path = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("nginx is not installed, and continuous integration has to have it")
-        pytest.skip("nginx is not installed")
-    return path
+    return program("nginx")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -15,7 +14,6 @@ import aiohttp
 import fastapi
 import httpx
 import pytest
-import uvicorn
 from aiohttp import web
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -30,6 +28,7 @@ from tests.support.browsing import until
 from tests.support.nginx import running_nginx
 from tests.support.ranges import Got, gather
 from tests.support.saving import MIB, open_files, pattern
+from tests.support.serving import uvicorn_server
 
 DATA = pattern(2 * MIB + 17)
 SIZE = len(DATA)
@@ -85,39 +84,11 @@ async def by_aiohttp(root: Path) -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-class UvicornServer(uvicorn.Server):
-    """Says when it has started, and leaves the signals to pytest."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = asyncio.Event()
-
-    def capture_signals(self) -> Any:
-        return contextlib.nullcontext()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        self.ready.set()
-
-
-@contextlib.asynccontextmanager
-async def by_uvicorn(app: Any) -> AsyncIterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        server = UvicornServer(
-            uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=1)
-        )
-        task = asyncio.create_task(server.serve([sock]))
-        await server.ready.wait()
-        yield "http://{}:{}/".format(*sock.getsockname())
-        server.should_exit = True
-        await task
-
-
 def by_starlette(root: Path) -> contextlib.AbstractAsyncContextManager[str]:
     async def answer(request: Request) -> Response:
         return our_starlette.RangeResponse(root / request.path_params["name"], headers={"X-Served": "yes"})
 
-    return by_uvicorn(Starlette(routes=[Route("/{name}", answer)]))
+    return uvicorn_server(Starlette(routes=[Route("/{name}", answer)]))
 
 
 def by_fastapi(root: Path) -> contextlib.AbstractAsyncContextManager[str]:
@@ -127,7 +98,7 @@ def by_fastapi(root: Path) -> contextlib.AbstractAsyncContextManager[str]:
     def answer(name: str) -> our_starlette.RangeResponse:
         return our_starlette.RangeResponse(root / name, headers={"X-Served": "yes"})
 
-    return by_uvicorn(app)
+    return uvicorn_server(app)
 
 
 OURS: dict[str, Callable[[Path], contextlib.AbstractAsyncContextManager[str]]] = {

@@ -13,7 +13,6 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import httpx
 import pytest
-import uvicorn
 from aiohttp import web
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -21,6 +20,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 import aiomultipart
+from tests.support.serving import uvicorn_server
 
 TIMEOUT = 20
 HEADERS = {"Content-Type": "multipart/mixed; boundary=b"}
@@ -371,23 +371,8 @@ class UploadServer:
             raise
 
 
-class UvicornServer(uvicorn.Server):
-    """Says when it has started, and leaves the signals to pytest."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = asyncio.Event()
-
-    def capture_signals(self):
-        return contextlib.nullcontext()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        self.ready.set()
-
-
 @pytest.fixture(params=["aiohttp", "starlette"])
-async def uploads(request: pytest.FixtureRequest, serve, listening_socket) -> AsyncIterator[UploadServer]:
+async def uploads(request: pytest.FixtureRequest, serve) -> AsyncIterator[UploadServer]:
     server = UploadServer()
     if request.param == "aiohttp":
 
@@ -404,15 +389,8 @@ async def uploads(request: pytest.FixtureRequest, serve, listening_socket) -> As
         return PlainTextResponse("read")
 
     app = Starlette(routes=[Route("/", endpoint, methods=["POST"])])
-    config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=1)
-    runner = UvicornServer(config)
-    task = asyncio.create_task(runner.serve([listening_socket]))
-    await runner.ready.wait()
-    host, port = listening_socket.getsockname()
-    server.url = f"http://{host}:{port}/"
-    yield server
-    runner.should_exit = True
-    await task
+    async with uvicorn_server(app) as server.url:
+        yield server
 
 
 async def run_curl(curl: str, *args: str) -> str:

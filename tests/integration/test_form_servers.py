@@ -27,7 +27,6 @@ import httpx
 import litestar
 import pytest
 import requests
-import uvicorn
 import waitress
 from aiohttp import web
 from litestar.di import NamedDependency, Provide
@@ -59,6 +58,7 @@ from aiomultipart.integrations import asgi, wsgi
 from aiomultipart.integrations.objectstore import ObjectStoreTarget
 from tests.support.measuring import TIMEOUT, forget_peak, memory, post
 from tests.support.saving import MIB, files, open_files, pattern
+from tests.support.serving import uvicorn_server
 
 PHOTO = pattern(2 * MIB + 17)
 FIELDS = [("title", "é & ü=+%"), ("tag", "one"), ("tag", "two\r\nlines")]
@@ -83,33 +83,6 @@ async def description(file: UploadedFile) -> list[Any]:
 
 
 # Servers: each answers with what was in the form
-
-
-class UvicornServer(uvicorn.Server):
-    """Says when it has started, and leaves the signals to pytest."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = asyncio.Event()
-
-    def capture_signals(self) -> Any:
-        return contextlib.nullcontext()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        self.ready.set()
-
-
-@contextlib.asynccontextmanager
-async def uvicorn_server(app: Any) -> AsyncIterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listening_socket:
-        config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=1)
-        server = UvicornServer(config)
-        task = asyncio.create_task(server.serve([listening_socket]))
-        await server.ready.wait()
-        yield "http://{}:{}/".format(*listening_socket.getsockname())
-        server.should_exit = True
-        await task
 
 
 @contextlib.asynccontextmanager
